@@ -1,0 +1,62 @@
+# Everything a developer or a new user runs. `make help` prints this list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER ?= embedded
+export CLUSTER
+export PYTHONPATH := operator:dev
+
+.PHONY: help setup demo test test-fast check format generate bench e2e lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## Create the virtual environment from the hashed lock
+
+$(VENV)/.ready: locks/dev.txt locks/bootstrap.txt pyproject.toml
+	@echo "setting up $(VENV) from locks/dev.txt"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r locks/bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python locks/dev.txt locks/bootstrap.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Start a control plane with GPU nodes and watch a pool follow real traffic
+	@$(BIN)/python -m localcluster run -- $(BIN)/poolwright demo $(ARGS)
+
+test: setup check ## All checks and all tests
+	@$(BIN)/pytest $(ARGS)
+
+test-fast: setup ## Tests that need no cluster
+	@$(BIN)/pytest tests/unit tests/laws tests/golden $(ARGS)
+
+check: setup ## Format, lint, types, layers, generated files, laws and doctests
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo >/tmp/lint-imports.$$$$ 2>&1 || { cat /tmp/lint-imports.$$$$; rm -f /tmp/lint-imports.$$$$; exit 1; }; rm -f /tmp/lint-imports.$$$$
+	@$(BIN)/python -m poolwright.api.schema --check
+	@$(BIN)/pytest --quiet --doctest-modules operator/poolwright tests/unit tests/laws -m "not cluster"
+
+generate: setup ## Write CRDs and the field reference from the pydantic types
+	@$(BIN)/python -m poolwright.api.schema --write
+
+format: setup ## Format the code
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+bench: setup ## Benchmarks (ratios taken in one run)
+	@for b in bench/*.py; do $(BIN)/python $$b || exit 1; done
+
+e2e: setup ## End-to-end tests on CLUSTER=embedded|kind|current
+	@$(BIN)/pytest tests/e2e $(ARGS)
+
+lock: ## Pin every dependency with its hash
+	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal locks/bootstrap.in -o locks/bootstrap.txt
+	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal pyproject.toml -o locks/runtime.txt
+	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --extra dev -c locks/runtime.txt pyproject.toml -o locks/dev.txt
+	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --extra engine -c locks/runtime.txt pyproject.toml -o locks/engine.txt
+
+clean: ## Remove what was built here (the tool cache stays)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Everything that touches the cluster: observe, plan, apply, report."""

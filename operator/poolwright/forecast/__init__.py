@@ -1,0 +1,1 @@
+"""Demand ahead of now, at a quantile."""

@@ -1,0 +1,1 @@
+"""Roofline physics of one replica: step time, memory, interconnect, time to first token, cost."""

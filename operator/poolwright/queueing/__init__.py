@@ -1,0 +1,1 @@
+"""Closed forms from step time to percentiles: what a replica's queue does under random arrivals."""
