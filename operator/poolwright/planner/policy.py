@@ -1,0 +1,134 @@
+"""What the user wants, frozen and in SI units: the core's side of a custom resource.
+
+Made by ``api.translate`` and nowhere else; knows nothing of Kubernetes.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from poolwright.hardware.model_shape import ModelShape
+from poolwright.queueing.objectives import Objectives
+
+
+class Mode(StrEnum):
+    """Whether the controller acts, advises or rests."""
+
+    AUTO = "Auto"
+    RECOMMEND = "Recommend"
+    PAUSED = "Paused"
+
+
+class EngineKind(StrEnum):
+    """Which engine serves the tokens."""
+
+    POOLWRIGHT = "Poolwright"
+    VLLM = "VLLM"
+    SGLANG = "SGLang"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceleratorChoice:
+    """One line of the menu: a catalogue name, and at most how many replicas may run on it (None: no own limit)."""
+
+    name: str
+    max_replicas: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadHint:
+    """What a tier's requests are expected to look like until they have been observed.
+
+    Attributes
+    ----------
+    input_tokens_mean, output_tokens_mean
+        Mean tokens of prompt and answer, at least 1.
+    cached_prefix_ratio
+        Share of prompt tokens that the prefix cache is expected to hold, in [0, 1).
+    """
+
+    input_tokens_mean: float = 1024.0
+    output_tokens_mean: float = 256.0
+    cached_prefix_ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierPolicy:
+    """One latency tier: lower ``priority`` numbers are served first when capacity is short."""
+
+    name: str
+    objectives: Objectives
+    priority: int = 0
+    hint: WorkloadHint = field(default_factory=WorkloadHint)
+    static_rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """Bounds and pace, per tier.
+
+    Attributes
+    ----------
+    min_replicas, max_replicas
+        Bounds of the pool's replicas over all tiers.
+    pinned_replicas
+        Exact number for the pool, or None.
+    headroom_ratio
+        Load planned for is the demand times ``1 + headroom_ratio``.
+    scale_down_stabilisation_s
+        A lower number must have been enough for this long.
+    max_change_per_minute
+        Most replicas removed per minute (scale up is never slowed), or None.
+    scale_to_zero_after_s
+        With ``min_replicas`` 0: idle time before the last replica goes; None keeps one.
+    """
+
+    min_replicas: int = 1
+    max_replicas: int = 64
+    pinned_replicas: int | None = None
+    headroom_ratio: float = 0.0
+    scale_down_stabilisation_s: float = 300.0
+    max_change_per_minute: int | None = None
+    scale_to_zero_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Ceilings for the whole pool; None is no ceiling."""
+
+    usd_per_s: float | None = None
+    watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPolicy:
+    """Everything that planning needs to know of one pool's wishes.
+
+    Attributes
+    ----------
+    namespace, name
+        Identity, for messages only.
+    accelerators
+        The menu; empty means whatever the snapshot's inventory has.
+    weight_formats, kv_formats
+        Allowed formats in order of preference; empty means the model's native one.
+    max_accelerators
+        Quota per accelerator name (accelerators, not replicas) from the fleet's policy.
+    prices_usd_per_s
+        Price overrides per accelerator name.
+    """
+
+    namespace: str
+    name: str
+    model: ModelShape
+    tiers: tuple[TierPolicy, ...]
+    mode: Mode = Mode.AUTO
+    engine: EngineKind = EngineKind.POOLWRIGHT
+    engine_arguments: tuple[str, ...] = ()
+    accelerators: tuple[AcceleratorChoice, ...] = ()
+    weight_formats: tuple[str, ...] = ()
+    kv_formats: tuple[str, ...] = ()
+    max_tensor_parallel: int = 8
+    scaling: Scaling = field(default_factory=Scaling)
+    budget: Budget = field(default_factory=Budget)
+    max_accelerators: tuple[tuple[str, int], ...] = ()
+    prices_usd_per_s: tuple[tuple[str, float], ...] = ()
