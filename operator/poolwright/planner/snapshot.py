@@ -137,7 +137,7 @@ class VariantState:
 class Inventory:
     """Accelerators of the cluster by catalogue name: all that nodes have, and those that nobody has asked for.
 
-    ``provisionable`` names accelerators that nodes could be created for (an autoscaler): their number is not bounded here.
+    ``provisionable`` names accelerators that an autoscaler could create nodes for: their number is not bounded here.
     """
 
     total: tuple[tuple[str, int], ...] = ()
