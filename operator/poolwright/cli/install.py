@@ -55,6 +55,8 @@ def _kubeconfig(namespace: str, path: Path) -> Path:
     )
     with client.ApiClient(admin) as api:
         answer = client.CoreV1Api(api).create_namespaced_service_account_token(RELEASE, namespace, request)
+    if answer.status is None:
+        raise RuntimeError(f"the API server gave no token for ServiceAccount {namespace}/{RELEASE}")
     cluster: dict[str, object] = {"server": admin.host}
     if admin.ssl_ca_cert:
         authority = Path(admin.ssl_ca_cert).read_bytes()
