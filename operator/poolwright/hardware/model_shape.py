@@ -33,11 +33,17 @@ class Attention:
     window_tokens
         Window of SLIDING layers, otherwise 0.
     state_values
-        Values of recurrent and convolution state per sequence of LINEAR layers, otherwise 0.
+        Values of recurrent and convolution state per sequence of LINEAR layers (and of layers that run attention and a
+        state-space mixer side by side), otherwise 0.
     projection_parameters
         Weights of the layer's input and output projections (all heads), biases and norms apart.
     has_qk_norm
         Whether queries and keys are normalised (more kernels a layer).
+    is_causal
+        False in encoders: every token sees all, the prompt is read at once and no cache is kept.
+    index_heads, index_dim, selected_tokens
+        Learned sparse attention: an indexer of ``index_heads`` scores one key of ``index_dim`` values per cached token, and
+        each query attends to the best ``selected_tokens``; 0 without.
     """
 
     kind: AttentionKind
@@ -52,14 +58,18 @@ class Attention:
     state_values: int = 0
     projection_parameters: int
     has_qk_norm: bool = False
+    is_causal: bool = True
+    index_heads: int = 0
+    index_dim: int = 0
+    selected_tokens: int = 0
 
     @property
     def kv_values_per_token(self) -> int:
         """Values kept per token and layer before any window: K and V, or MLA's compressed vector, or none."""
-        if self.kind is AttentionKind.LINEAR:
+        if self.kind is AttentionKind.LINEAR or not self.is_causal:
             return 0
         if self.kind is AttentionKind.LATENT:
-            return self.latent_dim + self.rope_dim
+            return self.latent_dim + self.rope_dim + self.index_dim
         return self.kv_heads * (self.head_dim + self.value_head_dim)
 
 
@@ -73,6 +83,10 @@ class FeedForward:
         Weights read for every token: a dense MLP, or the shared experts and the router of a sparse layer.
     experts, experts_per_token, expert_parameters
         Routed experts, how many a token visits, weights of one (SwiGLU has three matrices); 0 for a dense layer.
+    has_shared_expert
+        Whether every token visits an expert of its own beside the routed ones (its weights are in ``dense_parameters``).
+    dense_width, expert_width
+        Intermediate widths of the dense MLP (or shared experts) and of one routed expert: sizes of activations.
     """
 
     dense_parameters: int
@@ -80,6 +94,8 @@ class FeedForward:
     experts_per_token: int = 0
     expert_parameters: int = 0
     has_shared_expert: bool = False
+    dense_width: int = 0
+    expert_width: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +129,14 @@ class ModelShape:
         Format of the published checkpoint (name in ``number_format.FORMATS``).
     source
         Where the numbers come from.
+    auxiliary_parameters
+        Vision or audio towers and their projectors: loaded, but not multiplied with text tokens.
+    quantises_only_experts
+        Whether ``native_format`` holds for routed experts alone, everything else being 16-bit.
+    has_head
+        False for encoders that return embeddings: no token is predicted, no vocabulary multiplied.
+    warnings
+        What the parser had to assume.
     """
 
     name: str
@@ -125,6 +149,10 @@ class ModelShape:
     max_context_tokens: int
     native_format: str
     source: str
+    auxiliary_parameters: int = 0
+    quantises_only_experts: bool = False
+    has_head: bool = True
+    warnings: tuple[str, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -138,6 +166,7 @@ class ModelShape:
             self.embedding_parameters
             + self.head_parameters
             + self.norm_parameters
+            + self.auxiliary_parameters
             + sum(
                 group.count
                 * (
@@ -151,14 +180,14 @@ class ModelShape:
 
     @property
     def parameters_active(self) -> int:
-        """Weights that one token multiplies with, embeddings counted as published figures count them (all of them)."""
+        """Weights of the language model that one token uses: embedding table and head counted whole, towers not."""
         inactive = sum(
             group.count
             * (group.feed_forward.experts - group.feed_forward.experts_per_token)
             * group.feed_forward.expert_parameters
             for group in self.groups
         )
-        return self.parameters_total - inactive
+        return self.parameters_total - self.auxiliary_parameters - inactive
 
     def kv_values_per_sequence(self, context_tokens: float) -> float:
         """Return values of KV cache and state that one sequence of ``context_tokens`` holds over all layers."""
