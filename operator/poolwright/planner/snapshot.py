@@ -185,9 +185,18 @@ class History:
         ``(time_s, replicas)`` of recent scale-downs, for the pace limit.
     last_busy_s
         Time when demand was last above zero, or None while never.
+    lengths
+        ``(tier, input_tokens_mean, output_tokens_mean)`` last seen: what stands in when lengths go missing.
+    dispersions
+        ``(tier, dispersion)`` last seen, for the same purpose.
+    busy
+        ``(tier, time_s)`` when a tier last had demand, or was first seen: the clock of scaling to zero.
     """
 
     wanted: tuple[Wanted, ...] = ()
     rates: tuple[tuple[float, str, float], ...] = ()
     removed: tuple[tuple[float, int], ...] = ()
     last_busy_s: float | None = None
+    lengths: tuple[tuple[str, float, float], ...] = ()
+    dispersions: tuple[tuple[str, float], ...] = ()
+    busy: tuple[tuple[str, float], ...] = ()
