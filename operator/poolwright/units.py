@@ -14,9 +14,12 @@ BYTES_PER_GB: Final = 1_000_000_000.0
 """Decimal gigabyte, the unit of datasheet bandwidths and capacities."""
 BYTES_PER_GIB: Final = 1_073_741_824.0
 """Binary gigabyte, the unit of Kubernetes quantities."""
+BYTES_PER_KIB: Final = 1_024.0
+"""Binary kilobyte, the unit of cache per token."""
 BYTES_PER_MIB: Final = 1_048_576.0
 """Binary megabyte, the unit in which drivers report device memory."""
 FLOP_PER_TFLOP: Final = 1_000_000_000_000.0
+PARAMETERS_PER_BILLION: Final = 1_000_000_000.0
 TOKENS_PER_MILLION: Final = 1_000_000.0
 BITS_PER_BYTE: Final = 8.0
 PERCENT: Final = 100.0

@@ -1,6 +1,6 @@
 """Turns rows of the accelerator catalogue into ``Accelerator`` values: units converted, every field checked.
 
-The rows live in ``data/accelerators``, their sources in ``data/sources/sources.yaml``; ``catalogue`` puts both together.
+Rows live in ``data/accelerators``, their sources in ``data/sources/sources.yaml``; ``catalogue`` puts both together.
 """
 
 import math
@@ -12,8 +12,8 @@ from poolwright.hardware.catalogue_fields import Fields
 from poolwright.units import BYTES_PER_GB, BYTES_PER_MIB, FLOP_PER_TFLOP, usd_per_s_from_usd_per_h
 
 IDLE_POWER_RATIO: Final = 0.15
-"""Idle power over TDP [ratio] where no measurement is known: the middle of an H200 that is empty (74 W of 700 W) and one
-that holds a loaded engine (122 W of 700 W), as nvidia-smi prints them in public logs; B200 145 W of 1000 W agrees.
+"""Idle power over TDP [ratio] where no measurement is known: between an H200 that is empty (74 W of 700 W) and one
+that holds a loaded engine (122 W of 700 W), as nvidia-smi prints them in public logs; B200, 145 W of 1000 W, agrees.
 Erring low understates the cost of spare replicas."""
 
 ESTIMATED_IDLE: Final = Fact(

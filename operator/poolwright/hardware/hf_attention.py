@@ -74,10 +74,7 @@ def latent_attention(config: Fields, hidden: int) -> Attention:
     query_latent = config.whole("q_lora_rank")
     index_heads, index_dim = config.whole("index_n_heads"), config.whole("index_head_dim")
     head_dim = nope + rope
-    if query_latent:
-        queries = hidden * query_latent + query_latent * heads * head_dim
-    else:
-        queries = hidden * heads * head_dim
+    queries = query_latent * (hidden + heads * head_dim) if query_latent else hidden * heads * head_dim
     keys_values = hidden * (latent + rope) + latent * heads * (nope + value)
     indexer = query_latent * index_heads * index_dim + hidden * (index_dim + index_heads) if index_heads else 0
     return Attention(

@@ -1,9 +1,9 @@
 """Reads a Hugging Face ``config.json`` into a ``ModelShape``: layers, widths, experts, attention kinds, formats.
 
-The one parser for presets and users' files. A ``model_type`` that is not known is accepted with a warning when its fields
-are the standard ones; a missing field is an error that names it. Counts follow the checkpoints' tensors, so totals match
-published ones (tests/unit/hardware). See ``hf_layers``, ``hf_attention``, ``hf_recurrent``, ``hf_experts``,
-``hf_quantisation`` and ``hf_families`` for the parts.
+The one parser for presets and users' files. A ``model_type`` that is not known is accepted with a warning when its
+fields are the standard ones; a missing field is an error that names it. Counts follow the checkpoints' tensors, so
+totals match published ones. The parts are ``hf_families``, ``hf_layers``, ``hf_attention``, ``hf_recurrent``,
+``hf_experts``, ``hf_quantisation`` and ``hf_vision``.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,12 @@ from poolwright.hardware.hf_recurrent import absent, gated_delta, lightning, mam
 from poolwright.hardware.hf_vision import tower_parameters
 from poolwright.hardware.model_shape import Attention, AttentionKind, FeedForward, LayerGroup, ModelShape
 
+_RECURRENT = {
+    Mixer.DELTA: gated_delta,
+    Mixer.LIGHTNING: lightning,
+    Mixer.MAMBA: mamba,
+    Mixer.MAMBA2: mamba2,
+}
 _CONTEXT_FIELDS = ("max_position_embeddings", "max_sequence_length", "n_positions", "model_max_length")
 
 
@@ -96,21 +102,11 @@ def _groups(fields: Fields, family: Family, hidden: int) -> tuple[LayerGroup, ..
 
 def _mixer(mixer: Mixer, fields: Fields, family: Family, hidden: int) -> Attention:
     """Return the shape of one kind of mixer."""
-    match mixer:
-        case Mixer.FULL:
-            return full_attention(fields, family, hidden)
-        case Mixer.SLIDING:
-            return sliding_attention(fields, family, hidden)
-        case Mixer.DELTA:
-            return gated_delta(fields, hidden)
-        case Mixer.LIGHTNING:
-            return lightning(fields, hidden)
-        case Mixer.MAMBA:
-            return mamba(fields, hidden)
-        case Mixer.MAMBA2:
-            return mamba2(fields, hidden)
-        case Mixer.ABSENT:
-            return absent()
+    if mixer is Mixer.FULL:
+        return full_attention(fields, family, hidden)
+    if mixer is Mixer.SLIDING:
+        return sliding_attention(fields, family, hidden)
+    return _RECURRENT[mixer](fields, hidden) if mixer in _RECURRENT else absent()
 
 
 def _mlp(mlp: Mlp, fields: Fields, family: Family, hidden: int) -> FeedForward:

@@ -17,7 +17,10 @@ def routed_experts(config: Fields) -> int:
 
 def dense_mlp(config: Fields, family: Family, hidden: int) -> FeedForward:
     """Return a dense MLP; families whose ``intermediate_size`` is the experts' write the dense one elsewhere."""
-    width = config.count(config.first("dense_intermediate_size", "intermediate_size_mlp", "intermediate_size"))
+    if config.whole("shared_intermediate_size") and not routed_experts(config):
+        width = config.count("shared_intermediate_size")  # Granite without experts keeps only the shared one
+    else:
+        width = config.count(config.first("dense_intermediate_size", "intermediate_size_mlp", "intermediate_size"))
     return FeedForward(dense_parameters=family.mlp_matrices * hidden * width, dense_width=width)
 
 

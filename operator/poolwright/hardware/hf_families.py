@@ -1,5 +1,4 @@
-"""What a Hugging Face ``model_type`` means beyond the fields it writes: defaults of its configuration class, its norms,
-its biases, its MLP.
+"""What a Hugging Face ``model_type`` means beyond its fields: defaults of its configuration class, norms, biases, MLP.
 
 Only differences from the common decoder (pre-norm, SwiGLU, no biases) are listed. Facts of ``transformers`` (its
 ``configuration_*.py`` and ``modeling_*.py`` of each family). Does not read configurations; ``hf_config`` does.

@@ -114,12 +114,21 @@ def _windows(config: Fields, layers: int) -> list[Mixer]:
         config.first("sliding_window_pattern", "global_attn_every_n_layers", "no_rope_layer_interval")
     )
     window = config.first("sliding_window", "attention_chunk_size", "local_attention")
-    if window not in config.values or not config.flag("use_sliding_window", default=True):
+    if (
+        window not in config.values
+        or not config.flag("use_sliding_window", default=True)
+        or _is_unbounded(config, window)
+    ):
         return [Mixer.FULL] * layers
     if not period:
         return [Mixer.SLIDING] * layers
     full_at = 0 if config.flag("is_first_layer_full") else period - 1
     return [Mixer.FULL if index % period == full_at else Mixer.SLIDING for index in range(layers)]
+
+
+def _is_unbounded(config: Fields, window: str) -> bool:
+    """Return whether a window is no shorter than the longest context, so that it hides nothing."""
+    return config.count(window) >= config.count("max_position_embeddings", config.count(window) + 1)
 
 
 def _mlps(config: Fields, layers: int) -> list[Mlp]:

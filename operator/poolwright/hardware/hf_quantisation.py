@@ -68,6 +68,8 @@ def _quantised_format(quantisation: Mapping[str, object]) -> str | None:
         return "int8" if quantisation.get("bits") == _EIGHT_BITS else "w4a16"
     if method == "compressed-tensors":
         return _compressed_format(quantisation)
+    if method == "quark":
+        return _quark_format(quantisation)
     return _METHODS.get(method)
 
 
@@ -86,10 +88,18 @@ def _compressed_format(quantisation: Mapping[str, object]) -> str | None:
     return "w4a8" if isinstance(group.get("input_activations"), Mapping) else "w4a16"
 
 
+def _quark_format(quantisation: Mapping[str, object]) -> str | None:
+    """Return the format of AMD's Quark checkpoints from their global weight type."""
+    whole = quantisation.get("global_quant_config")
+    weights = whole.get("weight") if isinstance(whole, Mapping) else None
+    written = str(weights.get("dtype")) if isinstance(weights, Mapping) else ""
+    return {"fp8_e4m3": "fp8", "fp4": "mxfp4", "int8": "int8", "int4": "w4a16"}.get(written)
+
+
 def _spares_attention(quantisation: Mapping[str, object], layers: int) -> bool:
     """Return whether the attention of all layers is left in 16 bits, as where only experts are quantised."""
     spared: list[str] = []
-    for name in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules"):
+    for name in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules", "exclude"):
         listed = quantisation.get(name)
         spared += [str(each) for each in listed] if isinstance(listed, list) else []
     attention = [each for each in spared if "self_attn" in each]

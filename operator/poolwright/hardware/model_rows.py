@@ -1,4 +1,4 @@
-"""Turns presets of the model catalogue into ``ModelShape`` values by the parser that reads users' ``config.json`` files.
+"""Turns presets of the model catalogue into ``ModelShape`` values by the parser that reads users' files.
 
 A preset holds the fields of the published configuration that matter; ``extends`` takes over those of another preset and
 changes some, as an FP8 release of the same architecture does.

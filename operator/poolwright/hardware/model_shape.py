@@ -42,8 +42,8 @@ class Attention:
     is_causal
         False in encoders: every token sees all, the prompt is read at once and no cache is kept.
     index_heads, index_dim, selected_tokens
-        Learned sparse attention: an indexer of ``index_heads`` scores one key of ``index_dim`` values per cached token, and
-        each query attends to the best ``selected_tokens``; 0 without.
+        Learned sparse attention: an indexer of ``index_heads`` scores one key of ``index_dim`` values per cached token,
+        and each query attends to the best ``selected_tokens``; 0 without.
     """
 
     kind: AttentionKind
@@ -84,7 +84,7 @@ class FeedForward:
     experts, experts_per_token, expert_parameters
         Routed experts, how many a token visits, weights of one (SwiGLU has three matrices); 0 for a dense layer.
     has_shared_expert
-        Whether every token visits an expert of its own beside the routed ones (its weights are in ``dense_parameters``).
+        Whether every token visits an expert beside the routed ones (its weights are in ``dense_parameters``).
     dense_width, expert_width
         Intermediate widths of the dense MLP (or shared experts) and of one routed expert: sizes of activations.
     """

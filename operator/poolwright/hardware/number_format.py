@@ -43,4 +43,4 @@ FORMATS: Final[dict[str, NumberFormat]] = {
     )
 }
 """Every format by name. Bytes include group scales as the checkpoint formats store them; sources: GPTQ and AWQ
-checkpoints with group size 128; OCP Microscaling Formats v1.0 (2023) section 5; NVIDIA Blackwell NVFP4 (block of 16)."""
+checkpoints with group size 128; OCP Microscaling Formats v1.0 (2023), section 5; NVIDIA's NVFP4 (blocks of 16)."""
