@@ -1,0 +1,172 @@
+"""A Kubernetes control plane as four plain processes on loopback: etcd, API server, controller manager, scheduler.
+
+Everything that it starts or writes belongs to one ``ControlPlane`` object and goes when ``stop`` is called; the kernel
+ends the processes when the owner is killed. RBAC and node authorisation are on, as in a real cluster.
+"""
+
+import secrets
+import ssl
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from localcluster.build import binary
+from localcluster.processes import Process, StartError, free_ports, wait_until
+
+HOST: Final = "127.0.0.1"
+START_PATIENCE_S: Final = 60.0
+"""[s] A start takes 3 s on an idle machine; a loaded one gets twenty times that."""
+ATTEMPTS: Final = 3
+"""Starts tried: between choosing a free port and binding it somebody else may take it."""
+HTTP_OK: Final = 200
+
+
+class ControlPlane:
+    """A running control plane."""
+
+    def __init__(self) -> None:
+        """Start it.
+
+        Raises
+        ------
+        StartError
+            With the end of the log of what did not come up.
+        BuildError
+            When its program could not be built.
+        """
+        self._program = binary("controlplane")
+        for attempt in range(1, ATTEMPTS + 1):
+            self._folder = tempfile.TemporaryDirectory(prefix="poolwright-", ignore_cleanup_errors=True)
+            self._processes: list[Process] = []
+            try:
+                self._start()
+            except StartError:
+                self.stop()
+                if attempt == ATTEMPTS:
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+            else:
+                return
+
+    @property
+    def folder(self) -> Path:
+        """Folder of data, logs and credentials; gone after ``stop``."""
+        return Path(self._folder.name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Kubeconfig of the administrator."""
+        return self.folder / "admin.kubeconfig"
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of everything that runs."""
+        return [process.pid for process in self._processes]
+
+    def stop(self) -> None:
+        """Stop in reverse order of starting and remove the folder."""
+        for process in reversed(self._processes):
+            process.stop()
+        self._processes.clear()
+        self._folder.cleanup()
+
+    def _start(self) -> None:
+        etcd_port, peer_port, api_port, manager_port, scheduler_port = free_ports(5)
+        token = secrets.token_hex(16)
+        (self.folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
+        self._keygen()
+        etcd = self._run(
+            "etcd",
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls=http://{HOST}:{etcd_port}",
+            f"--advertise-client-urls=http://{HOST}:{etcd_port}",
+            f"--listen-peer-urls=http://{HOST}:{peer_port}",
+            f"--initial-advertise-peer-urls=http://{HOST}:{peer_port}",
+            f"--initial-cluster=default=http://{HOST}:{peer_port}",
+            "--unsafe-no-fsync=true",
+        )
+        server = self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://{HOST}:{etcd_port}",
+            f"--bind-address={HOST}",
+            f"--secure-port={api_port}",
+            f"--cert-dir={self.folder / 'certificates'}",
+            f"--token-auth-file={self.folder / 'tokens.csv'}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--service-account-issuer=https://{HOST}:{api_port}",
+            f"--service-account-key-file={self.folder / 'accounts.key.pub'}",
+            f"--service-account-signing-key-file={self.folder / 'accounts.key'}",
+        )
+        certificate = self.folder / "certificates" / "apiserver.crt"
+        url = f"https://{HOST}:{api_port}"
+        wait_until("API server", lambda: _is_ready(url, certificate, token), START_PATIENCE_S, etcd, server)
+        self._write_kubeconfig(url, certificate, token)
+        self._run(
+            "kube-controller-manager",
+            f"--kubeconfig={self.kubeconfig}",
+            f"--secure-port={manager_port}",
+            f"--bind-address={HOST}",
+            f"--cert-dir={self.folder / 'manager'}",
+            f"--service-account-private-key-file={self.folder / 'accounts.key'}",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+        )
+        self._run(
+            "kube-scheduler",
+            f"--kubeconfig={self.kubeconfig}",
+            f"--secure-port={scheduler_port}",
+            f"--bind-address={HOST}",
+            f"--cert-dir={self.folder / 'scheduler'}",
+            "--leader-elect=false",
+        )
+
+    def _run(self, name: str, *arguments: str) -> Process:
+        command = [str(self._program.with_name(name)), *arguments]
+        process = Process(name, command, self.folder / f"{name}.log")
+        self._processes.append(process)
+        return process
+
+    def run_beside(self, name: str, *command: str) -> Process:
+        """Start another process that stops with this control plane."""
+        process = Process(name, command, self.folder / f"{name}.log")
+        self._processes.append(process)
+        return process
+
+    def _keygen(self) -> None:
+        keygen = self._program.with_name("keygen")
+        subprocess.run([str(keygen), str(self.folder / "accounts.key")], check=True)
+
+    def _write_kubeconfig(self, url: str, certificate: Path, token: str) -> None:
+        name = "poolwright-local"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [{"name": name, "cluster": {"server": url, "certificate-authority": str(certificate)}}],
+            "users": [{"name": name, "user": {"token": token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        }
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_text(yaml.safe_dump(document))
+
+
+def _is_ready(url: str, certificate: Path, token: str) -> bool:
+    """Return whether the API server answers its readiness check over TLS that its own certificate vouches for."""
+    if not certificate.exists():
+        return False
+    request = urllib.request.Request(f"{url}/readyz", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+    try:
+        context = ssl.create_default_context(cafile=str(certificate))
+        with urllib.request.urlopen(request, context=context, timeout=2) as answer:  # noqa: S310 - our own https URL
+            return bool(answer.status == HTTP_OK)
+    except (urllib.error.URLError, OSError):
+        return False
