@@ -98,9 +98,9 @@ def _stabilised(situation: Situation, contender: Contender, count: int) -> Step:
     since_s = situation.now_s - window_s
     past = [each for each in situation.history.wanted if each.tier == contender.tier and each.time_s < situation.now_s]
     # The last wish before the window was in force when the window began.
-    in_force = [each for each in past if each.time_s <= since_s][-1:]
-    recent = [each.replicas for each in (*in_force, *past) if each in in_force or each.time_s > since_s]
-    held = max(recent) if in_force or window_s <= 0.0 else contender.current
+    in_force = [each.replicas for each in past if each.time_s <= since_s][-1:]
+    recent = [each.replicas for each in past if each.time_s > since_s]
+    held = max(in_force + recent) if in_force else contender.current
     after = max(count, min(contender.current, held)) if window_s > 0.0 else count
     detail = f"lower must have been enough for {window_s:.0f} s"
     return _step("stabilisation", count, after, Reason.STABILISATION, detail)
