@@ -23,7 +23,8 @@ from localcluster.processes import Process, StartError, wait_until
 KINDS: Final = ("embedded", "kind", "current")
 POD_ADDRESSES: Final = "127.10.0.0/16"
 """Addresses that kwok gives to pods: loopback, so that local processes can listen on them (Linux binds all of
-127/8).""" KIND_NAME: Final = "poolwright"
+127/8)."""
+KIND_NAME: Final = "poolwright"
 KIND_CONFIG: Final = MODULES.parent / "kind-config.yaml"
 
 
