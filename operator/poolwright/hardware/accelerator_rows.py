@@ -87,16 +87,17 @@ def accelerator_from(name: str, row: Fields, sources: Mapping[str, Fact]) -> Acc
         ranks=row.count("ranks", 1),
         selectors=tuple(_selector(each) for each in row.sections("selectors")),
         shares_labels_with=row.texts("shares_labels_with"),
-        fact=_source(row, row.text("source"), sources),
+        fact=_source(row, "source", sources),
         facts=_facts(row, sources),
         notes=row.texts("notes"),
     )
 
 
-def _source(row: Fields, key: str, sources: Mapping[str, Fact]) -> Fact:
-    """Return the source of that key in the table of sources."""
+def _source(fields: Fields, name: str, sources: Mapping[str, Fact]) -> Fact:
+    """Return the source that a field names by its key in the table of sources."""
+    key = fields.text(name)
     if key not in sources:
-        raise row.refuse("source", key, f"one of {', '.join(sorted(sources))} is needed")
+        raise fields.refuse(name, key, f"one of {', '.join(sorted(sources))} is needed")
     return sources[key]
 
 
@@ -127,7 +128,7 @@ def _price(row: Fields, sources: Mapping[str, Fact]) -> tuple[float | None, Fact
         return None, None
     price = row.section("price")
     price.only(("usd_per_hour", "sku", "source"))
-    fact = _source(price, price.text("source"), sources)
+    fact = _source(price, "source", sources)
     dated = Fact(source=f"{price.text('sku')}: {fact.source}", date=fact.date, status=fact.status)
     return usd_per_s_from_usd_per_h(price.number("usd_per_hour")), dated
 
@@ -136,7 +137,7 @@ def _facts(row: Fields, sources: Mapping[str, Fact]) -> dict[str, Fact]:
     """Return the sources of the fields whose source is not the row's."""
     section = row.section("sources")
     section.only(_FACT_FIELDS)
-    facts = {_FACT_FIELDS[name]: _source(section, section.text(name), sources) for name in section.values}
+    facts = {_FACT_FIELDS[name]: _source(section, name, sources) for name in section.values}
     return facts if "idle_w" in row.values else {"idle_w": ESTIMATED_IDLE} | facts
 
 

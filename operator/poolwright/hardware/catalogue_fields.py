@@ -85,8 +85,8 @@ class Fields:
         return tuple(value)
 
     def first(self, *names: str) -> str:
-        """Return the first of several spellings of one field that is present, or the first of all."""
-        return next((name for name in names if name in self.values), names[0])
+        """Return the first of several spellings of one field that is present; the last is the standard one."""
+        return next((name for name in names if name in self.values), names[-1])
 
     def section(self, name: str) -> "Fields":
         """Return a nested mapping as fields of their own, empty when absent."""

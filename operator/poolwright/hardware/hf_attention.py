@@ -28,7 +28,7 @@ def full_attention(config: Fields, family: Family, hidden: int) -> Attention:
 
 def sliding_attention(config: Fields, family: Family, hidden: int) -> Attention:
     """Return attention over a window; families with other head counts in windows write them under ``swa_``."""
-    window = config.count(config.first("sliding_window", "attention_chunk_size", "local_attention"))
+    window = config.count(config.first("attention_chunk_size", "local_attention", "sliding_window"))
     prefix = "swa_" if "swa_num_key_value_heads" in config.values else ""
     return replace(_grouped(config, family, hidden, prefix), kind=AttentionKind.SLIDING, window_tokens=window)
 
@@ -54,7 +54,7 @@ def _grouped(config: Fields, family: Family, hidden: int, prefix: str = "") -> A
 
 def _head_dim(config: Fields, hidden: int, heads: int, prefix: str) -> int:
     """Return the width of a head: written, or the residual width shared by the heads."""
-    name = config.first(f"{prefix}head_dim", "head_dim", "attention_head_dim")
+    name = config.first(f"{prefix}head_dim", "attention_head_dim", "head_dim")
     if name not in config.values and hidden % heads:
         raise config.refuse(name, None, f"it is needed, as {heads} heads do not divide hidden_size {hidden}")
     return config.count(name, hidden // heads)

@@ -24,7 +24,20 @@ _RECURRENT = {
     Mixer.MAMBA: mamba,
     Mixer.MAMBA2: mamba2,
 }
-_CONTEXT_FIELDS = ("max_position_embeddings", "max_sequence_length", "n_positions", "model_max_length")
+_CONTEXT_FIELDS = ("max_sequence_length", "model_max_length", "max_position_embeddings")
+_UNREAD = (
+    "compress_ratios",
+    "linear_attn_config",
+    "sparse_attention_config",
+    "block_configs",
+    "num_kv_shared_layers",
+    "enable_moe_block",
+    "attention_k_eq_v",
+    "is_encoder_decoder",
+)
+"""Fields that change caches or weights in a way that is not modelled: DeepSeek-V4's compressed caches, Kimi Linear,
+MiniMax-M3's sparse attention, Nemotron-NAS, shared caches and keys as values of Gemma 3n and 4, encoder-decoders.
+Guessing would price them wrongly by multiples."""
 
 
 def model_shape_from_config(config: Mapping[str, object], name: str, source: str = "config.json") -> ModelShape:
@@ -50,6 +63,9 @@ def model_shape_from_config(config: Mapping[str, object], name: str, source: str
         A field that is needed is missing or cannot be right; the message names it.
     """
     fields, family, warnings = _prepared(config, name)
+    for field in _UNREAD:
+        if fields.values.get(field):
+            raise fields.refuse(field, fields.values[field], "this architecture is not modelled yet")
     hidden = fields.count("hidden_size")
     groups = _groups(fields, family, hidden)
     quantisation = checkpoint_format({**fields.values, **config}, sum(group.count for group in groups))
@@ -80,6 +96,8 @@ def _prepared(config: Mapping[str, object], name: str) -> tuple[Fields, Family, 
     written = {str(key): value for key, value in text.items() if value is not None}
     model_type = str(written.get("model_type", "absent"))
     family = family_of(model_type)
+    spellings = family.spellings if family else {}
+    written = {spellings.get(key, key): value for key, value in written.items()}
     warnings: tuple[str, ...] = ()
     if family is None:
         family = Family()

@@ -7,7 +7,7 @@ from poolwright.hardware.catalogue_fields import Fields
 from poolwright.hardware.hf_families import Family
 from poolwright.hardware.model_shape import FeedForward
 
-_EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts")
+_EXPERT_COUNTS = ("num_local_experts", "n_routed_experts", "num_experts")
 
 
 def routed_experts(config: Fields) -> int:
@@ -20,7 +20,8 @@ def dense_mlp(config: Fields, family: Family, hidden: int) -> FeedForward:
     if config.whole("shared_intermediate_size") and not routed_experts(config):
         width = config.count("shared_intermediate_size")  # Granite without experts keeps only the shared one
     else:
-        width = config.count(config.first("dense_intermediate_size", "intermediate_size_mlp", "intermediate_size"))
+        written = config.first("dense_intermediate_size", "intermediate_size_mlp", "intermediate_size")
+        width = config.count(written, family.mlp_ratio * hidden or None)
     return FeedForward(dense_parameters=family.mlp_matrices * hidden * width, dense_width=width)
 
 
@@ -32,7 +33,7 @@ def no_mlp() -> FeedForward:
 def sparse_mlp(config: Fields, family: Family, hidden: int) -> FeedForward:
     """Return a layer of experts: routed ones, shared ones and the router."""
     experts = config.count(config.first(*_EXPERT_COUNTS))
-    chosen = config.count(config.first("num_experts_per_tok", "experts_per_token", "top_k_experts"))
+    chosen = config.count(config.first("experts_per_token", "top_k_experts", "num_experts_per_tok"))
     if chosen > experts:
         raise config.refuse("num_experts_per_tok", chosen, f"at most the {experts} routed experts are needed")
     width = config.count(config.first("moe_intermediate_size", "intermediate_size"))

@@ -25,6 +25,10 @@ class Family:
         Matrices of one MLP or expert: 3 when gated (SwiGLU, GeGLU), otherwise 2.
     is_encoder
         Whether it reads whole prompts and predicts no next token.
+    spellings
+        Standard field by the family's own name for it.
+    mlp_ratio
+        Width of an MLP over the residual width where the configuration does not write it; 0: it must.
     """
 
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -33,12 +37,22 @@ class Family:
     has_qkv_bias: bool = False
     mlp_matrices: int = 3
     is_encoder: bool = False
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    mlp_ratio: int = 0
 
 
 _PLAIN: Final = Family()
 _TIED: Final = {"tie_word_embeddings": True}
 _QK_NORM: Final = Family(has_qk_norm=True)
 _BERT: Final = Family(defaults=_TIED, mlp_matrices=2, is_encoder=True, has_qkv_bias=True)
+_GPT_SPELLINGS: Final = {
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_inner": "intermediate_size",
+    "n_positions": "max_position_embeddings",
+    "seq_length": "max_position_embeddings",
+}
 _QWEN_NEXT: Final = Family(
     has_qk_norm=True, defaults={"full_attention_interval": 4, "attn_output_gate": True, "linear_conv_kernel_dim": 4}
 )
@@ -103,6 +117,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "nemotron_h": Family(norms=1, mlp_matrices=2),
     "granitemoehybrid": _PLAIN,
     "bamba": _PLAIN,
+    "gptj": Family(norms=1, mlp_matrices=2, mlp_ratio=4, spellings=_GPT_SPELLINGS),
+    "bloom": Family(defaults=_TIED, mlp_matrices=2, mlp_ratio=4, spellings=_GPT_SPELLINGS),
+    "opt": Family(defaults=_TIED, mlp_matrices=2, spellings={"ffn_dim": "intermediate_size"}),
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,

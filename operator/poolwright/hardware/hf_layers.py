@@ -113,7 +113,7 @@ def _windows(config: Fields, layers: int) -> list[Mixer]:
     period = config.whole(
         config.first("sliding_window_pattern", "global_attn_every_n_layers", "no_rope_layer_interval")
     )
-    window = config.first("sliding_window", "attention_chunk_size", "local_attention")
+    window = config.first("attention_chunk_size", "local_attention", "sliding_window")
     if (
         window not in config.values
         or not config.flag("use_sliding_window", default=True)
