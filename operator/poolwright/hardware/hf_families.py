@@ -93,7 +93,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "minimax": Family(defaults={"layer_mixer": "lightning"}),
     "minimax_text_01": Family(defaults={"layer_mixer": "lightning"}),
     "minimax_m1": Family(defaults={"layer_mixer": "lightning"}),
-    "minimax_m2": _QK_NORM,
+    **dict.fromkeys(("minimax_m2", "qwen3_vl_text", "qwen3_vl_moe_text"), _QK_NORM),
+    "mimo": Family(has_qkv_bias=True),
+    "mimo_v2_flash": _PLAIN,
     "gemma": Family(defaults={"tie_word_embeddings": True, "head_dim": 256}),
     "gemma2": Family(
         norms=4,

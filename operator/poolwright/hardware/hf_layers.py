@@ -41,6 +41,7 @@ _BLOCKS = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
 _LAYER_TYPES = {
     "full_attention": Mixer.FULL,
     "attention": Mixer.FULL,
+    "deepseek_sparse_attention": Mixer.FULL,
     "sliding_attention": Mixer.SLIDING,
     "chunked_attention": Mixer.SLIDING,
     "mamba": Mixer.MAMBA2,

@@ -3,6 +3,8 @@
 Does not judge how fast a format is (``perf``) or whether to serve in it (``planner``).
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,8 +19,17 @@ _METHODS: Final = {
     "auto-round": "w4a16",
     "w4afp8": "w4a8",
 }
-_MODELOPT: Final = {"FP8": "fp8", "FP8_PB_WO": "fp8", "NVFP4": "nvfp4", "W4A16_AWQ": "w4a16", "W4A8_AWQ": "w4a8"}
+_MODELOPT: Final = {
+    "FP8": "fp8",
+    "FP8_PB_WO": "fp8",
+    "NVFP4": "nvfp4",
+    "W4A16_AWQ": "w4a16",
+    "W4A8_AWQ": "w4a8",
+    "W4A16_NVFP4": "nvfp4",
+}
 _EIGHT_BITS: Final = 8
+_WHOLE_MIXER: Final = re.compile(r"(?:self_attn|linear_attn)(?:\.?\*|\.o_proj|\.out_proj)?$")
+"""End of a pattern that spares a whole mixer: the block itself, or its output projection among the listed parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +55,9 @@ def checkpoint_format(config: Mapping[str, object], layers: int) -> Quantisation
     if not isinstance(quantisation, Mapping):
         return Quantisation(weight_format=_plain_format(config))
     weight_format = _quantised_format(quantisation)
+    if weight_format is None and (mixed := _mixed_format(quantisation.get("quantized_layers"))):
+        warning = f"quantization_config: layers have several formats; {mixed}, the most frequent, is taken for all"
+        return Quantisation(weight_format=mixed, warnings=(warning,))
     if weight_format is None:
         method = quantisation.get("quant_method")
         warning = f"quantization_config: method {method!r} is not known; 16-bit weights are assumed"
@@ -96,11 +110,24 @@ def _quark_format(quantisation: Mapping[str, object]) -> str | None:
     return {"fp8_e4m3": "fp8", "fp4": "mxfp4", "int8": "int8", "int4": "w4a16"}.get(written)
 
 
+def _mixed_format(layers: object) -> str | None:
+    """Return the most frequent known format of a ModelOpt checkpoint that quantises layers differently."""
+    if not isinstance(layers, Mapping):
+        return None
+    algorithms = [str(each.get("quant_algo")) for each in layers.values() if isinstance(each, Mapping)]
+    counted = Counter(_MODELOPT[each] for each in algorithms if each in _MODELOPT)
+    return counted.most_common(1)[0][0] if counted else None
+
+
 def _spares_attention(quantisation: Mapping[str, object], layers: int) -> bool:
-    """Return whether the attention of all layers is left in 16 bits, as where only experts are quantised."""
+    """Return whether the mixers of most layers are left in 16 bits, as where only experts are quantised.
+
+    Lists either name all layers by a pattern or each by its number; the first, dense layers are often spared whole.
+    """
     spared: list[str] = []
     for name in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules", "exclude"):
         listed = quantisation.get(name)
         spared += [str(each) for each in listed] if isinstance(listed, list) else []
-    attention = [each for each in spared if "self_attn" in each]
-    return any("*" in each for each in attention) or len(attention) >= layers
+    whole = [each for each in spared if _WHOLE_MIXER.search(each)]
+    is_pattern = any("*" in _WHOLE_MIXER.sub("", each) or each.startswith("re:") for each in whole)
+    return is_pattern or 2 * len({_WHOLE_MIXER.sub("", each) for each in whole}) >= layers

@@ -126,6 +126,14 @@ def test_an_unknown_quantisation_is_read_as_16_bit_with_a_warning() -> None:
     assert shape.warnings == ("quantization_config: method 'zip' is not known; 16-bit weights are assumed",)
 
 
+def test_layers_of_several_formats_are_read_as_the_most_frequent_with_a_warning() -> None:
+    algorithms = {"a": {"quant_algo": "NVFP4"}, "b": {"quant_algo": "NVFP4"}, "c": {"quant_algo": "FP8"}}
+    mixed = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": algorithms}
+    shape = model_shape_from_config(LLAMA | {"quantization_config": mixed}, "tiny")
+    warning = "quantization_config: layers have several formats; nvfp4, the most frequent, is taken for all"
+    assert ("nvfp4", (warning,)) == (shape.native_format, shape.warnings)
+
+
 @pytest.mark.parametrize(
     ("written", "expected"), [("float16", "fp16"), ("bfloat16", "bf16"), ("torch.float32", "fp32"), ("odd", "bf16")]
 )
@@ -137,8 +145,13 @@ def test_weights_that_are_not_quantised_have_the_plain_type(written: str, expect
     ("spared", "expected"),
     [
         (["model.layers.*.self_attn"], True),
-        (["model.layers.0.self_attn", "model.layers.1.self_attn"], True),
-        (["model.layers.0.self_attn"], False),
+        (["model.layers.0.self_attn*", "model.layers.1.self_attn*"], True),
+        (["re:.*self_attn.*"], True),
+        (
+            ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.o_proj"],
+            True,
+        ),  # one of two; the other is dense
+        (["model.layers.0.self_attn.q_a_layernorm", "model.layers.1.self_attn.q_a_layernorm"], False),
         (["lm_head"], False),
     ],
 )
