@@ -1,7 +1,7 @@
 """Parameter counts from configurations against the figures that publishers print.
 
 ``safetensors`` means the count that Hugging Face shows beside a checkpoint. The figures were read or recalled in August
-2026; those of DeepSeek, gpt-oss, GLM-4.5 and Falcon-H1 were looked up again.
+2026; those of DeepSeek, gpt-oss and GLM-4.5 were looked up again.
 """
 
 from collections.abc import Callable
