@@ -1,7 +1,7 @@
-"""Steady state of one replica under a fixed number of users, of a fixed batch, or at a given request rate.
+"""Steady state of one replica under a fixed number of users: batch, time between tokens, first token, throughput.
 
 Residents are bounded by cache and limits, the rest wait by Little's law; a damped fixed point, vectorised. Means only:
-percentiles under open arrivals are the queueing room's. Equations (6.5) to (6.8) of docs/model.md.
+percentiles under open arrivals are the queueing room's. Equations (6.5) to (6.7) of docs/model.md.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poolwright.perf.efficiency import DATASHEET, Efficiencies
-from poolwright.perf.engine_traits import EngineTraits
 from poolwright.perf.memory import memory_plan
 from poolwright.perf.replica import ReplicaConfig
 from poolwright.perf.step_time import StepLaw, step_law
@@ -20,10 +19,16 @@ from poolwright.perf.ttft import BUNCHING, PrefillLoad, later_ttft_s, prefill_pa
 Array = NDArray[np.float64]
 
 ROUNDS: Final = 60
-"""Rounds of the damped fixed point [1]; it halves its error each round."""
+"""Most rounds of the damped fixed point [1]; it halves its error each round."""
 
 TOLERANCE: Final = 1e-6
-"""Relative change of the decode batch that counts as converged [1]."""
+"""Change of the decode batch relative to the residents that counts as converged [1]."""
+
+MOST_SEQUENCES: Final = 65_536
+"""Stands for no limit on sequences [1]."""
+
+PROFILED_SEQUENCES: Final = 1024
+"""Most sequences for which engines reserve logits when they size the cache [1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,7 @@ class OperatingPoint:
     decode_sequences
         Mean sequences that decode.
     resident_sequences
-        Mean sequences admitted (decoding or in prefill), at most ``resident_limit``.
+        Mean sequences admitted, decoding or in prefill.
     tpot_s
         Mean time per output token after the first [s].
     decode_step_s
@@ -58,7 +63,7 @@ class OperatingPoint:
     requests_per_s, output_tokens_per_s
         Completed by the replica.
     is_saturated
-        Whether the cache or a limit keeps sequences out (or, at a given rate, that it cannot be sustained).
+        Whether the cache or a limit keeps sequences out.
     iterations, converged
         Of the fixed point.
     """
@@ -72,31 +77,9 @@ class OperatingPoint:
     wait_s: Array
     requests_per_s: Array
     output_tokens_per_s: Array
-    is_saturated: Array
+    is_saturated: NDArray[np.bool_]
     iterations: int
     converged: bool
-
-
-def mean_step_s(law: StepLaw, engine: EngineTraits, load: PrefillLoad) -> tuple[Array, Array]:
-    """Return the mean time between tokens and that of a step without prompts [s], equation (6.5).
-
-    Prompts come in whole, not as a thin stream: a share of steps carries one or several (bunched) prompts, the others
-    none. Where prompts run alone, decoding waits for their steps.
-    """
-    decode_s = law.seconds(
-        decode_sequences=load.decode_sequences, context_tokens=load.context_tokens, prefill_tokens=0.0
-    )
-    arrivals = load.decode_sequences / np.maximum(load.output_tokens, 1.0)
-    carrying = -np.expm1(-arrivals / BUNCHING)
-    prompts = np.maximum(arrivals / np.maximum(carrying, 1e-12), 1.0)
-    pass_s = prefill_pass_s(law, engine, load, prompts)
-    if engine.is_prefill_first:
-        added_s = pass_s
-    else:
-        budget = np.maximum(engine.token_budget * law.work.data_groups - load.decode_sequences, 1.0)
-        steps = np.maximum(prompts * load.fresh_tokens / budget, 1.0)
-        added_s = np.maximum(pass_s - steps * decode_s, 0.0)
-    return decode_s + added_s * arrivals / prompts, decode_s
 
 
 def closed_loop(
@@ -108,44 +91,49 @@ def closed_loop(
 ) -> OperatingPoint:
     """Return the steady state with ``concurrency`` users who each send a request when the last one is answered.
 
-    Equation (6.6): the decoding share of a user's cycle is Little's law at the replica.
+    Equation (6.6): the decoding share of a user's cycle, by Little's law at the replica.
 
-    >>> # A replica never completes more than its users ask for: concurrency = rate * cycle.
+    Parameters
+    ----------
+    requests
+        Mean lengths, scalars or arrays that broadcast with ``concurrency``.
+    concurrency
+        Users, >= 1.
     """
-    law = step_law(config, efficiencies)
-    users = np.asarray(concurrency, dtype=np.float64)
     limit = resident_limit(config, requests)
+    return settle(step_law(config, efficiencies), requests, np.asarray(concurrency, dtype=np.float64), limit)
+
+
+def settle(law: StepLaw, requests: Requests, users: Array, limit: Array) -> OperatingPoint:
+    """Return the steady state for a law (of one replica or a stack), given how many sequences fit at once."""
     residents = np.minimum(users, limit)
     outputs = np.asarray(requests.output_tokens, dtype=np.float64)
     steps = np.maximum(outputs - 1.0, 0.0)
-    decode = residents * 1.0
-    converged, iteration = False, 0
-    load = _load(requests, decode, decode, decode)
-    for iteration in range(1, ROUNDS + 1):
-        load = _loaded(law, config.engine, requests, decode)
-        first_s = later_ttft_s(law, config.engine, load)
+    decode = residents * np.ones_like(outputs)
+    converged, rounds = False, 0
+    while not converged and rounds < ROUNDS:
+        load = loaded(law, requests, decode)
         decoding_s = steps * load.mean_step_s
-        wanted = residents * decoding_s / np.maximum(first_s + decoding_s, 1e-12)
-        change = np.abs(wanted - decode) / np.maximum(residents, 1e-12)
+        wanted = residents * decoding_s / np.maximum(later_ttft_s(law, load) + decoding_s, 1e-12)
+        converged = bool(np.all(np.abs(wanted - decode) < TOLERANCE * residents))
         decode = 0.5 * (decode + wanted)
-        converged = bool(np.all(change < TOLERANCE))
-        if converged:
-            break
-    cycle_s = later_ttft_s(law, config.engine, load) + steps * load.mean_step_s
-    rate = residents / cycle_s
+        rounds += 1
+    load = loaded(law, requests, decode)
+    first_s = later_ttft_s(law, load)
+    rate = residents / (first_s + steps * load.mean_step_s)
     wait_s = (users - residents) / rate
     return OperatingPoint(
         decode_sequences=decode,
         resident_sequences=residents,
         tpot_s=load.mean_step_s,
         decode_step_s=load.decode_step_s,
-        later_ttft_s=cycle_s - steps * load.mean_step_s + wait_s,
-        wave_ttft_s=wave_ttft_s(law, config.engine, load, residents) + wait_s,
+        later_ttft_s=first_s + wait_s,
+        wave_ttft_s=wave_ttft_s(law, load, residents) + wait_s,
         wait_s=wait_s,
         requests_per_s=rate,
         output_tokens_per_s=rate * outputs,
         is_saturated=users > limit,
-        iterations=iteration,
+        iterations=rounds,
         converged=converged,
     )
 
@@ -168,25 +156,42 @@ def resident_limit(config: ReplicaConfig, requests: Requests) -> Array:
     return limit
 
 
-MOST_SEQUENCES: Final = 65_536
-"""Stands for no limit on sequences [1]."""
-
-PROFILED_SEQUENCES: Final = 1024
-"""Most sequences for which engines reserve logits when they size the cache [1]."""
-
-
-def _loaded(law: StepLaw, engine: EngineTraits, requests: Requests, decode: Array) -> PrefillLoad:
-    load = _load(requests, decode, decode, decode)
-    mean_s, decode_s = mean_step_s(law, engine, load)
-    return _load(requests, decode, mean_s, decode_s)
-
-
-def _load(requests: Requests, decode: Array, mean_s: Array, decode_s: Array) -> PrefillLoad:
-    return PrefillLoad(
+def loaded(law: StepLaw, requests: Requests, decode_sequences: Array) -> PrefillLoad:
+    """Return what prompts meet when ``decode_sequences`` decode: mean lengths and step times."""
+    load = PrefillLoad(
         input_tokens=np.asarray(requests.input_tokens, dtype=np.float64),
         output_tokens=np.asarray(requests.output_tokens, dtype=np.float64),
         cached_prefix_ratio=np.asarray(requests.cached_prefix_ratio, dtype=np.float64),
-        decode_sequences=decode,
+        decode_sequences=decode_sequences,
+        mean_step_s=decode_sequences,
+        decode_step_s=decode_sequences,
+    )
+    mean_s, decode_s = mean_step_s(law, load)
+    return PrefillLoad(
+        input_tokens=load.input_tokens,
+        output_tokens=load.output_tokens,
+        cached_prefix_ratio=load.cached_prefix_ratio,
+        decode_sequences=decode_sequences,
         mean_step_s=mean_s,
         decode_step_s=decode_s,
     )
+
+
+def mean_step_s(law: StepLaw, load: PrefillLoad) -> tuple[Array, Array]:
+    """Return the mean time between tokens and that of a step without prompts [s], equation (6.5).
+
+    Prompts come whole, not as a thin stream: a share of steps carries one or several (bunched) prompts, the others none.
+    Where prompts run alone, decoding waits for their steps.
+    """
+    decode_s = law.seconds(
+        decode_sequences=load.decode_sequences, context_tokens=load.context_tokens, prefill_tokens=0.0
+    )
+    arrivals = load.decode_sequences / np.maximum(load.output_tokens, 1.0)
+    carrying = -np.expm1(-arrivals / BUNCHING)
+    prompts = np.maximum(arrivals / np.maximum(carrying, 1e-12), 1.0)
+    pass_s = prefill_pass_s(law, load, prompts)
+    sharing = 1.0 - law.work.prefill_alone
+    budget = np.maximum(law.work.token_budget - sharing * load.decode_sequences, 1.0)
+    steps = np.maximum(prompts * load.fresh_tokens / budget, 1.0)
+    added_s = np.maximum(pass_s - sharing * steps * decode_s, 0.0)
+    return decode_s + added_s * arrivals / prompts, decode_s

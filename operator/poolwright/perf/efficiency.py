@@ -3,8 +3,13 @@
 A factor of 1 is the constant; an efficiency never exceeds 1 whatever the factor, so no calibration passes a floor.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Factor = float | NDArray[np.float64]
 
 KV_STREAM_RATIO: Final = 0.66
 """Share of the datasheet bandwidth at which decode attention reads the cache [ratio]: paged, ragged lengths; published
@@ -38,6 +43,8 @@ GEMM_TILE_TOKENS: Final = 64.0
 class Efficiencies:
     """Factors on the sourced constants, all dimensionless and positive.
 
+    A field may hold one factor for each of several rows (see ``rows``).
+
     Attributes
     ----------
     weight_bandwidth, expert_bandwidth, kv_bandwidth
@@ -58,27 +65,36 @@ class Efficiencies:
         On whole prefill steps as TTFT sees them; step times do not use it.
     """
 
-    weight_bandwidth: float = 1.0
-    expert_bandwidth: float = 1.0
-    kv_bandwidth: float = 1.0
-    gemm: float = 1.0
-    expert_gemm: float = 1.0
-    attention: float = 1.0
-    link_bandwidth: float = 1.0
-    link_latency: float = 1.0
-    kernel_latency: float = 1.0
-    step_overhead: float = 1.0
-    routing_skew: float = 1.0
-    step: float = 1.0
-    launch: float = 1.0
-    prefill: float = 1.0
+    weight_bandwidth: Factor = 1.0
+    expert_bandwidth: Factor = 1.0
+    kv_bandwidth: Factor = 1.0
+    gemm: Factor = 1.0
+    expert_gemm: Factor = 1.0
+    attention: Factor = 1.0
+    link_bandwidth: Factor = 1.0
+    link_latency: Factor = 1.0
+    kernel_latency: Factor = 1.0
+    step_overhead: Factor = 1.0
+    routing_skew: Factor = 1.0
+    step: Factor = 1.0
+    launch: Factor = 1.0
+    prefill: Factor = 1.0
 
     def __post_init__(self) -> None:
         """Refuse factors that are not positive and finite."""
         for each in fields(self):
-            value = getattr(self, each.name)
-            if not 0.0 < value < float("inf"):
+            value = np.asarray(getattr(self, each.name))
+            if not np.all((value > 0.0) & np.isfinite(value)):
                 raise ValueError(f"{each.name} is {value}, must be positive and finite")
+
+    def rows(self, indices: NDArray[np.intp]) -> "Efficiencies":
+        """Return the factors of some rows as a column, where fields hold one factor per row."""
+        chosen = {
+            each.name: value[indices, np.newaxis]
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), np.ndarray)
+        }
+        return replace(self, **chosen)
 
 
 DATASHEET: Final = Efficiencies()

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from poolwright.perf.efficiency import Factor
+
 Array = NDArray[np.float64]
 
 SMALLEST_TILE_TOKENS: Final = 8.0
@@ -18,7 +20,7 @@ LARGEST_TILE_TOKENS: Final = 64.0
 for large batches (vLLM's fused-MoE configurations)."""
 
 
-def touched_experts(draws: Array, experts: Array, chosen: Array, skew: float) -> Array:
+def touched_experts(draws: Array, experts: Array, chosen: Array, skew: Factor) -> Array:
     """Return the expected number of distinct experts that ``draws`` tokens choose.
 
     ``E (1 - (1 - k/E)^(s t))``, equation (3.5): exact for uniform routing (``s = 1``); skew below 1 stands for the fewer

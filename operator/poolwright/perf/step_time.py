@@ -21,6 +21,7 @@ from poolwright.perf.efficiency import (
     LINEAR_COMPUTE_RATIO,
     ROUTING_SKEW,
     Efficiencies,
+    Factor,
 )
 from poolwright.perf.experts import busiest_rank_factor, padded_visits, touched_experts
 from poolwright.perf.replica import ReplicaConfig
@@ -242,7 +243,7 @@ def smooth_maximum(first: Array, second: Array) -> Array:
     return result
 
 
-def _ratio(base: Number, factor: float) -> Array:
+def _ratio(base: Number, factor: Factor) -> Array:
     """Return an efficiency moved by a factor, never above 1: no calibration passes a floor."""
     return np.minimum(np.asarray(base) * factor, 1.0)
 

@@ -4,13 +4,12 @@ Kept apart, because planning wants the former, a restart or a scale-up the latte
 Queueing for a slot is not in it (``closed_loop``, and the queueing room for open arrivals). Section 6 of docs/model.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from poolwright.perf.engine_traits import EngineTraits
 from poolwright.perf.step_time import StepLaw
 
 Array = NDArray[np.float64]
@@ -60,14 +59,14 @@ class PrefillLoad:
         return self.input_tokens + 0.5 * self.output_tokens
 
 
-def prefill_pass_s(law: StepLaw, engine: EngineTraits, load: PrefillLoad, prompts: ArrayLike) -> Array:
-    """Return the time to compute ``prompts`` prompts at once [s], equation (6.2): in chunks where the budget is smaller.
+def prefill_pass_s(law: StepLaw, load: PrefillLoad, prompts: ArrayLike) -> Array:
+    """Return the time to compute ``prompts`` prompts at once [s], equation (6.2): in chunks of the budget at most.
 
     Engines that mix carry the decoding sequences along in the same steps.
     """
-    sharing = np.zeros(()) if engine.is_prefill_first else load.decode_sequences
-    budget = np.maximum(engine.token_budget * law.work.data_groups - sharing, 1.0)
-    wanted = load.fresh_tokens * prompts
+    sharing = load.decode_sequences * (1.0 - law.work.prefill_alone)
+    budget = np.maximum(law.work.token_budget - sharing, 1.0)
+    wanted = load.fresh_tokens * np.asarray(prompts, dtype=np.float64)
     chunk = np.minimum(wanted, budget)
     step_s = law.seconds(
         decode_sequences=sharing,
@@ -76,51 +75,47 @@ def prefill_pass_s(law: StepLaw, engine: EngineTraits, load: PrefillLoad, prompt
         prefill_context_tokens=load.input_tokens * load.cached_prefix_ratio,
         prefill_sequences=chunk * law.work.stages / load.fresh_tokens,
     )
-    passed: Array = law.efficiencies.prefill * step_s * np.maximum(wanted / chunk, 1.0)
+    passed: Array = step_s * np.maximum(wanted / chunk, 1.0)
     return passed
 
 
-def front_end_s(engine: EngineTraits, load: PrefillLoad) -> Array:
+def front_end_s(law: StepLaw, load: PrefillLoad) -> Array:
     """Return the time before a request is known to the scheduler [s]."""
-    return engine.front_end_s + engine.front_end_s_per_token * load.input_tokens
+    total: Array = law.work.front_end_s + law.work.front_end_s_per_token * load.input_tokens
+    return total
 
 
-def later_ttft_s(law: StepLaw, engine: EngineTraits, load: PrefillLoad) -> Array:
+def later_ttft_s(law: StepLaw, load: PrefillLoad) -> Array:
     """Return the mean TTFT [s] of a request that arrives while others run, equation (6.3), queueing for a slot apart.
 
     A whole step passes before it starts: in a closed loop a successor arrives just after the boundary it needed.
     """
-    arrivals = load.decode_sequences / np.maximum(load.output_tokens, 1.0)
-    alone_s = prefill_pass_s(law, engine, load, 1.0)
-    bunch_s = prefill_pass_s(law, engine, load, 1.0 + BUNCHING * arrivals)
-    admission_s = engine.admission_steps * load.decode_step_s
-    if engine.is_prefill_first:
-        busy = BUNCHING * load.decode_sequences * alone_s / (np.maximum(load.output_tokens, 1.0) * load.mean_step_s)
-        busy = np.minimum(1.0, busy)
-        waiting_s = load.decode_step_s * (1.0 - busy) + alone_s * (1.0 + busy)
-        extra_s = PREFILL_FIRST_BUNCH_WEIGHT * (bunch_s - alone_s)
-    else:
-        waiting_s = load.mean_step_s + alone_s
-        extra_s = MIXED_BUNCH_WEIGHT * (bunch_s - alone_s)
-    total: Array = front_end_s(engine, load) + waiting_s + extra_s + admission_s
+    outputs = np.maximum(load.output_tokens, 1.0)
+    arrivals = load.decode_sequences / outputs
+    alone_s = prefill_pass_s(law, load, 1.0)
+    bunch_s = prefill_pass_s(law, load, 1.0 + BUNCHING * arrivals)
+    busy = np.minimum(1.0, BUNCHING * arrivals * alone_s / load.mean_step_s)
+    first_s = load.decode_step_s * (1.0 - busy) + alone_s * (1.0 + busy)
+    first_s = first_s + PREFILL_FIRST_BUNCH_WEIGHT * (bunch_s - alone_s)
+    mixed_s = load.mean_step_s + alone_s + MIXED_BUNCH_WEIGHT * (bunch_s - alone_s)
+    prefill_alone = law.work.prefill_alone
+    total: Array = (
+        front_end_s(law, load)
+        + prefill_alone * first_s
+        + (1.0 - prefill_alone) * mixed_s
+        + law.work.admission_steps * load.decode_step_s
+    )
     return total
 
 
-def wave_ttft_s(law: StepLaw, engine: EngineTraits, load: PrefillLoad, wave_requests: ArrayLike) -> Array:
+def wave_ttft_s(law: StepLaw, load: PrefillLoad, wave_requests: ArrayLike) -> Array:
     """Return the mean TTFT [s] of requests that arrive all at once on an idle replica, equation (6.4).
 
     Steps fill the budget one after the other; a request waits for half of them on average.
     """
-    idle = PrefillLoad(
-        input_tokens=load.input_tokens,
-        output_tokens=load.output_tokens,
-        cached_prefix_ratio=load.cached_prefix_ratio,
-        decode_sequences=np.zeros(()),
-        mean_step_s=load.mean_step_s,
-        decode_step_s=load.decode_step_s,
-    )
+    idle = replace(load, decode_sequences=np.zeros(()))
     wave = np.maximum(np.asarray(wave_requests, dtype=np.float64), 1.0)
-    total_s = prefill_pass_s(law, engine, idle, wave)
-    steps = np.maximum(wave * load.fresh_tokens / (engine.token_budget * law.work.data_groups), 1.0)
-    mean: Array = front_end_s(engine, load) + total_s * (steps + 1.0) / (2.0 * steps)
+    total_s = prefill_pass_s(law, idle, wave)
+    steps = np.maximum(wave * load.fresh_tokens / law.work.token_budget, 1.0)
+    mean: Array = front_end_s(law, load) + total_s * (steps + 1.0) / (2.0 * steps)
     return mean

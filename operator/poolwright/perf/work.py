@@ -111,6 +111,11 @@ class StepWork:
     launches_decode: Number
     step_overhead_s: Number
     sequence_overhead_s: Number
+    front_end_s: Number
+    front_end_s_per_token: Number
+    token_budget: Number
+    admission_steps: Number
+    prefill_alone: Number
     data_groups: Number
     stages: Number
 
@@ -340,4 +345,9 @@ def _host(config: ReplicaConfig) -> dict[str, Any]:
         "launches_decode": 0.0 if engine.is_graph_captured else 1.0,
         "step_overhead_s": engine.step_overhead_s,
         "sequence_overhead_s": engine.sequence_overhead_s,
+        "front_end_s": engine.front_end_s,
+        "front_end_s_per_token": engine.front_end_s_per_token,
+        "token_budget": float(engine.token_budget * config.attention_data_parallel),
+        "admission_steps": engine.admission_steps,
+        "prefill_alone": float(engine.is_prefill_first),
     }

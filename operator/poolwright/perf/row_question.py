@@ -1,0 +1,116 @@
+"""Turns one benchmark row into a question for the model: a replica, mean lengths, a load, and what had to be assumed.
+
+Only describing columns are read (``row_fields``). Answers come from ``row_answer``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from poolwright.hardware.catalogue import Catalogue
+from poolwright.hardware.model_shape import ModelShape
+from poolwright.perf.closed_loop import Requests, resident_limit
+from poolwright.perf.replica import ReplicaConfig
+from poolwright.perf.row_engine import engine_of
+from poolwright.perf.row_fields import Row, RowError, kv_format, load_kind, weight_format
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowQuestion:
+    """What to predict.
+
+    Attributes
+    ----------
+    row_id
+        The row's name.
+    config
+        One replica; a row with several counts ``replicas`` of them behind one load.
+    requests
+        Mean lengths.
+    kind, load
+        ``closed`` with users, ``open`` with requests per second, ``static`` with a batch; of one replica.
+    resident_limit
+        Sequences that fit at once into one replica.
+    wave_share
+        Share of the reported requests that arrived in the first wave, in [0, 1].
+    assumptions
+        What the row did not say.
+    """
+
+    row_id: str
+    config: ReplicaConfig
+    requests: Requests
+    kind: str
+    load: float
+    replicas: int
+    resident_limit: float
+    wave_share: float
+    assumptions: tuple[str, ...]
+
+
+def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
+    """Return the question that a row asks.
+
+    Raises
+    ------
+    RowError
+        Something that no assumption can replace is missing or unknown.
+    ValueError
+        The replica is impossible; the message carries the numbers.
+    """
+    row = Row(values=values)
+    accelerator = catalogue.accelerator(_named(row, "accelerator"))
+    model = catalogue.model(_named(row, "model"))
+    engine, assumed = engine_of(row, accelerator)
+    weight = weight_format(
+        row, model.native_format, only_experts=model.quantises_only_experts, vendor=accelerator.vendor
+    )
+    replicas = row.count("dp") if row.text("mode") == "replicated" else 1
+    kind = load_kind(row)
+    batch = row.number("batch_size")
+    if kind != "static" and batch is not None:
+        engine = replace(engine, max_sequences=round(batch))
+    config = ReplicaConfig(
+        accelerator=accelerator,
+        model=model,
+        weight_format=weight,
+        kv_format=kv_format(row, weight, engine.name),
+        tensor_parallel=row.count("tp"),
+        pipeline_parallel=row.count("pp"),
+        expert_parallel=_expert_parallel(row, model),
+        engine=engine,
+    )
+    requests = Requests(
+        input_tokens=row.length("isl"), output_tokens=row.length("osl"), cached_prefix_ratio=row.prefix_ratio()
+    )
+    load = row.needed({"closed": "concurrency", "open": "request_rate_qps", "static": "batch_size"}[kind])
+    return RowQuestion(
+        row_id=row.text("row_id"),
+        config=config,
+        requests=requests,
+        kind=kind,
+        load=load / replicas if kind != "static" else load,
+        replicas=replicas,
+        resident_limit=float(resident_limit(config, requests)),
+        wave_share=wave_share(row),
+        assumptions=(assumed,) if assumed else (),
+    )
+
+
+def _named(row: Row, name: str) -> str:
+    """Return a name that must be there."""
+    if not row.text(name):
+        raise RowError(f"{name} is missing")
+    return row.text(name)
+
+
+def _expert_parallel(row: Row, model: ModelShape) -> int:
+    """Return the groups of experts; dense models have none whatever the column says."""
+    has_experts = any(each.feed_forward.experts for each in model.groups)
+    return row.count("ep") if has_experts else 1
+
+
+def wave_share(row: Row) -> float:
+    """Return the share of requests in the first wave: a tenth where means are over ten times the users, none in medians."""
+    if load_kind(row) != "closed" or "median" in row.text("latency_stat").casefold():
+        return 0.0
+    return 0.1
