@@ -2,7 +2,7 @@
 // kube-controller-manager, kube-scheduler and kubectl (and a maker of key pairs, keygen), chosen by the
 // name it is called by.
 // It decides nothing itself; flags are those of the programs it stands for.
-// Read more: docs/adr/0003-embedded-control-plane.md and dev/localcluster/controlplane.py.
+// Read more: docs/adr/0003-embedded-control-plane.md and dev/localcluster/embedded.py.
 package main
 
 import (
@@ -37,11 +37,6 @@ func main() {
 		// The error's text is kubectl's own, hence no usage text and no second line.
 		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 			kubectlutil.CheckErr(err)
-		}
-	case "keygen":
-		if err := writeKeyPair(os.Args[1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
 		}
 	case "keygen":
 		if len(os.Args) != 2 {
