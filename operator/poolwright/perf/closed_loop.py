@@ -152,7 +152,8 @@ def resident_limit(config: ReplicaConfig, requests: Requests) -> Array:
         ).kv_capacity_sequences
         for each in context.flat
     ]
-    limit: Array = np.clip(np.array(capacities).reshape(context.shape), 1.0, ceiling)
+    most = ceiling * config.attention_data_parallel
+    limit: Array = np.clip(np.array(capacities).reshape(context.shape), 1.0, most)
     return limit
 
 

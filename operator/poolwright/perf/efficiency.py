@@ -27,7 +27,7 @@ ELEMENTWISE_STREAM_RATIO: Final = 0.7
 """Share of the datasheet bandwidth of norms, activations and quantisation of activations [ratio]: streaming copies reach
 0.85-0.9, short fused kernels less. Erring high makes prefill of small models look too fast."""
 
-EXPERT_STREAM_FACTOR: Final = 0.85
+EXPERT_STREAM_FACTOR: Final = 1.07
 """Weight streaming of grouped expert products relative to dense ones [ratio]: many short reads, imbalance between blocks.
 Erring high makes sparse models look too fast."""
 

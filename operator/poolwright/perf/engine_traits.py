@@ -110,7 +110,7 @@ POOLWRIGHT: Final = EngineTraits(
 
 EAGER: Final = EngineTraits(
     name="eager",
-    kernel_latency_s=DISPATCH_S,
+    kernel_latency_s=KERNEL_LATENCY_S,
     dispatch_s=DISPATCH_S,
     is_graph_captured=False,
     step_overhead_s=STEP_OVERHEAD_S,

@@ -9,7 +9,7 @@ from typing import Final
 from poolwright.hardware.model_shape import AttentionKind
 from poolwright.hardware.number_format import FORMATS
 from poolwright.perf.replica import ReplicaConfig
-from poolwright.perf.work import ACTIVATION_BYTES, STATE_BYTES, dense_format, kv_share
+from poolwright.perf.work import ACTIVATION_BYTES, STATE_BYTES, dense_format, kv_share, projection_format
 from poolwright.units import BYTES_PER_GB
 
 RESERVE_BYTES: Final = 1.5 * BYTES_PER_GB
@@ -117,23 +117,23 @@ def weight_bytes(config: ReplicaConfig) -> float:
     held by the first and last stage (the larger of which decides).
     """
     model, stages = config.model, config.pipeline_parallel
-    dense = sum(each.count * _dense_parameters(each.attention, each.feed_forward) for each in model.groups)
+    projections = sum(each.count * each.attention.projection_parameters for each in model.groups)
+    mlp = sum(each.count * each.feed_forward.dense_parameters for each in model.groups)
+    dense_bytes = (
+        projections * FORMATS[projection_format(config)].bytes_per_value
+        + mlp * FORMATS[dense_format(config)].bytes_per_value
+    )
     experts = sum(each.count * each.feed_forward.experts * each.feed_forward.expert_parameters for each in model.groups)
     ends = model.embedding_parameters + model.head_parameters
     if stages > 1:
         ends = max(model.embedding_parameters, model.head_parameters)
     longest = -(-model.layers // stages) / model.layers
     return (
-        longest * dense / config.tensor_parallel * FORMATS[dense_format(config)].bytes_per_value
+        longest * dense_bytes / config.tensor_parallel
         + longest * experts / config.group_ranks * FORMATS[config.weight_format].bytes_per_value
         + ends / config.tensor_parallel * ACTIVATION_BYTES
         + (model.auxiliary_parameters + model.norm_parameters * longest) * ACTIVATION_BYTES
     )
-
-
-def _dense_parameters(attention: object, feed_forward: object) -> int:
-    parameters: int = attention.projection_parameters + feed_forward.dense_parameters  # type: ignore[attr-defined]
-    return parameters
 
 
 def activation_bytes(config: ReplicaConfig, max_num_seqs: int, max_num_batched_tokens: int) -> float:

@@ -5,10 +5,15 @@ Only describing columns are read (``row_fields``). Answers come from ``row_answe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
+from poolwright.hardware.accelerator import Accelerator
 from poolwright.hardware.catalogue import Catalogue
 from poolwright.hardware.model_shape import ModelShape
 from poolwright.perf.closed_loop import Requests, resident_limit
+from poolwright.perf.engine_arguments import EngineArguments, read_arguments
+from poolwright.perf.engine_traits import EngineTraits
+from poolwright.perf.recipes import Launch, recipe_of
 from poolwright.perf.replica import ReplicaConfig
 from poolwright.perf.row_engine import engine_of
 from poolwright.perf.row_fields import Row, RowError, kv_format, load_kind, weight_format
@@ -64,24 +69,27 @@ def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
     weight = weight_format(
         row, model.native_format, only_experts=model.quantises_only_experts, vendor=accelerator.vendor
     )
-    replicas = row.count("dp") if row.text("mode") == "replicated" else 1
-    kind = load_kind(row)
-    batch = row.number("batch_size")
-    if kind != "static" and batch is not None:
-        engine = replace(engine, max_sequences=round(batch))
-    config = ReplicaConfig(
-        accelerator=accelerator,
-        model=model,
-        weight_format=weight,
-        kv_format=kv_format(row, weight, engine.name),
-        tensor_parallel=row.count("tp"),
-        pipeline_parallel=row.count("pp"),
-        expert_parallel=_expert_parallel(row, model),
-        engine=engine,
+    launched = _launched(
+        row,
+        Launch(
+            source=row.text("source"),
+            engine=engine.name,
+            model=model.name,
+            accelerator=accelerator.name,
+            weight=weight,
+            tensor_parallel=row.count("tp"),
+            input_tokens=row.needed("isl"),
+            output_tokens=row.needed("osl"),
+            concurrency=row.number("concurrency") or 0.0,
+        ),
+        engine,
     )
+    config = _config(row, accelerator, model, weight, launched)
     requests = Requests(
         input_tokens=row.length("isl"), output_tokens=row.length("osl"), cached_prefix_ratio=row.prefix_ratio()
     )
+    kind = load_kind(row)
+    replicas = row.count("dp") if row.text("mode") == "replicated" else 1
     load = row.needed({"closed": "concurrency", "open": "request_rate_qps", "static": "batch_size"}[kind])
     return RowQuestion(
         row_id=row.text("row_id"),
@@ -94,6 +102,44 @@ def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
         wave_share=wave_share(row),
         assumptions=(assumed,) if assumed else (),
     )
+
+
+def _launched(row: Row, launch: Launch, engine: EngineTraits) -> EngineArguments:
+    """Return what the engine was told: by a published launch script where there is one, and by the row's batch."""
+    recipe = recipe_of(launch)
+    arguments = read_arguments(engine.name, recipe.arguments if recipe else (), engine)
+    batch = row.number("batch_size")
+    if load_kind(row) == "static" or batch is None:
+        return arguments
+    return replace(arguments, traits=replace(arguments.traits, max_sequences=round(batch)))
+
+
+def _config(
+    row: Row, accelerator: Accelerator, model: ModelShape, weight: str, launched: EngineArguments
+) -> ReplicaConfig:
+    """Return one replica of a row; data parallelism inside a replica is that of its attention."""
+    tensor = row.count("tp")
+    groups = row.count("dp") if row.text("mode") != "replicated" else 1
+    if launched.has_data_parallel_attention:
+        groups = tensor
+    if tensor % groups:
+        raise RowError(f"dp {groups} does not divide tp {tensor} of one replica")
+    return ReplicaConfig(
+        accelerator=accelerator,
+        model=model,
+        weight_format=weight,
+        kv_format=launched.kv_format or kv_format(row, weight, launched.traits.name),
+        tensor_parallel=tensor // groups,
+        attention_data_parallel=groups,
+        pipeline_parallel=row.count("pp"),
+        expert_parallel=_expert_parallel(row, model),
+        memory_utilisation_ratio=launched.memory_utilisation_ratio or DEFAULT_MEMORY_RATIO,
+        engine=launched.traits,
+    )
+
+
+DEFAULT_MEMORY_RATIO: Final = 0.9
+"""Share of memory that engines take unless told [ratio]: vLLM's and TensorRT-LLM's default."""
 
 
 def _named(row: Row, name: str) -> str:

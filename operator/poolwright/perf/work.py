@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from poolwright.hardware.model_shape import Attention, AttentionKind, LayerGroup
 from poolwright.hardware.number_format import FORMATS
 from poolwright.perf.interconnect import all_reduce, all_to_all, hand_over
-from poolwright.perf.kernel_table import kernel_of
+from poolwright.perf.kernel_table import KernelRow, kernel_of
 from poolwright.perf.replica import ReplicaConfig
 
 Number = float | NDArray[np.float64]
@@ -178,21 +178,41 @@ def rank_peak(config: ReplicaConfig, compute: str) -> float:
     return config.accelerator.peak_flop_per_s[compute] / config.accelerator.ranks
 
 
+def projection_format(config: ReplicaConfig) -> str:
+    """Return the format of attention's projections.
+
+    Published NVFP4 checkpoints of models with latent attention leave it in 16 bits.
+    """
+    is_latent = any(each.attention.kind is AttentionKind.LATENT for each in config.model.groups)
+    return "bf16" if is_latent and config.weight_format == "nvfp4" else dense_format(config)
+
+
 def _dense(config: ReplicaConfig) -> dict[str, Any]:
     """Count projections and dense MLPs (shared experts and routers too), which all tokens use."""
-    kernel = kernel_of(config.accelerator, dense_format(config))
-    assert kernel is not None  # noqa: S101 - ReplicaConfig refuses formats without kernels
     projections = sum(each.count * each.attention.projection_parameters for each in config.model.groups)
     mlp = sum(each.count * each.feed_forward.dense_parameters for each in config.model.groups)
-    shards = config.tensor_parallel
+    parts = [(projections, projection_format(config)), (mlp, dense_format(config))]
+    kernels = [(count / config.tensor_parallel, name, _kernel(config, name)) for count, name in parts]
+    parameters = sum(count for count, _, _ in kernels)
+    size = sum(count * FORMATS[name].bytes_per_value for count, name, _ in kernels)
+    peak_s = sum(count / rank_peak(config, kernel.compute) for count, _, kernel in kernels)
+    real_s = sum(count / rank_peak(config, kernel.compute) / kernel.compute_ratio for count, _, kernel in kernels)
+    stream_s = sum(count * FORMATS[name].bytes_per_value / kernel.stream_ratio for count, name, kernel in kernels)
     return {
-        "dense_bytes": (projections + mlp) / shards * FORMATS[dense_format(config)].bytes_per_value,
-        "dense_flop": FLOP_PER_PRODUCT * (projections + mlp) / shards,
-        "dense_peak": rank_peak(config, kernel.compute),
-        "dense_compute_ratio": kernel.compute_ratio,
-        "dense_stream_ratio": kernel.stream_ratio,
+        "dense_bytes": size,
+        "dense_flop": FLOP_PER_PRODUCT * parameters,
+        "dense_peak": parameters / peak_s,
+        "dense_compute_ratio": peak_s / real_s,
+        "dense_stream_ratio": size / stream_s,
         "projection_share": projections / max(projections + mlp, 1),
     }
+
+
+def _kernel(config: ReplicaConfig, name: str) -> KernelRow:
+    """Return the kernels of a format, which must exist; 16-bit ones always do."""
+    kernel = kernel_of(config.accelerator, name)
+    assert kernel is not None  # noqa: S101 - ReplicaConfig refuses formats without kernels
+    return kernel
 
 
 def sparse_groups(config: ReplicaConfig) -> list[LayerGroup]:
@@ -202,8 +222,7 @@ def sparse_groups(config: ReplicaConfig) -> list[LayerGroup]:
 
 def _experts(config: ReplicaConfig) -> dict[str, Any]:
     """Count routed experts; where layers differ, the mean expert stands for all."""
-    kernel = kernel_of(config.accelerator, config.weight_format)
-    assert kernel is not None  # noqa: S101 - ReplicaConfig refuses formats without kernels
+    kernel = _kernel(config, config.weight_format)
     sparse = sparse_groups(config)
     layers = sum(each.count for each in sparse)
 
