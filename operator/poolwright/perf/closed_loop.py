@@ -4,7 +4,7 @@ Residents are bounded by cache and limits, the rest wait by Little's law; a damp
 percentiles under open arrivals are the queueing room's. Equations (6.5) to (6.7) of docs/model.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -33,11 +33,15 @@ PROFILED_SEQUENCES: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """What users ask for: mean tokens of prompt and answer, and the share of the prompt that the prefix cache holds."""
+    """What users ask for: mean tokens of prompt and answer, the share of the prompt that the prefix cache holds.
+
+    ``bunching`` says how many prompts arrive together (``ttft.FIXED_LENGTH_BUNCHING`` where all answers are equally long).
+    """
 
     input_tokens: ArrayLike
     output_tokens: ArrayLike
     cached_prefix_ratio: ArrayLike = 0.0
+    bunching: ArrayLike = BUNCHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,18 +168,12 @@ def loaded(law: StepLaw, requests: Requests, decode_sequences: Array) -> Prefill
         output_tokens=np.asarray(requests.output_tokens, dtype=np.float64),
         cached_prefix_ratio=np.asarray(requests.cached_prefix_ratio, dtype=np.float64),
         decode_sequences=decode_sequences,
+        bunching=np.asarray(requests.bunching, dtype=np.float64),
         mean_step_s=decode_sequences,
         decode_step_s=decode_sequences,
     )
     mean_s, decode_s = mean_step_s(law, load)
-    return PrefillLoad(
-        input_tokens=load.input_tokens,
-        output_tokens=load.output_tokens,
-        cached_prefix_ratio=load.cached_prefix_ratio,
-        decode_sequences=decode_sequences,
-        mean_step_s=mean_s,
-        decode_step_s=decode_s,
-    )
+    return replace(load, mean_step_s=mean_s, decode_step_s=decode_s)
 
 
 def mean_step_s(law: StepLaw, load: PrefillLoad) -> tuple[Array, Array]:
@@ -187,8 +185,8 @@ def mean_step_s(law: StepLaw, load: PrefillLoad) -> tuple[Array, Array]:
     decode_s = law.seconds(
         decode_sequences=load.decode_sequences, context_tokens=load.context_tokens, prefill_tokens=0.0
     )
-    arrivals = load.decode_sequences / np.maximum(load.output_tokens, 1.0)
-    carrying = -np.expm1(-arrivals / BUNCHING)
+    arrivals = load.arrivals_per_step
+    carrying = -np.expm1(-arrivals / load.bunch)
     prompts = np.maximum(arrivals / np.maximum(carrying, 1e-12), 1.0)
     pass_s = prefill_pass_s(law, load, prompts)
     sharing = 1.0 - law.work.prefill_alone

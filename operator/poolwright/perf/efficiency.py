@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Factor = float | NDArray[np.float64]
 
-KV_STREAM_RATIO: Final = 0.66
+KV_STREAM_RATIO: Final = 0.72
 """Share of the datasheet bandwidth at which decode attention reads the cache [ratio]: paged, ragged lengths; published
 FlashDecoding and FlashInfer kernels reach 0.6-0.8 on long contexts. Erring high makes long contexts look too fast."""
 

@@ -124,6 +124,9 @@ def _traits(traits: EngineTraits, flags: dict[str, str]) -> EngineTraits:
         changed = replace(changed, is_graph_captured=False, graph_kernel_ratio=1.0)
     if _is_set(flags, "enable_mixed_chunk"):
         changed = replace(changed, is_prefill_first=False)
+    balance = _number(flags, "timeout_iters")
+    if balance is not None:
+        changed = replace(changed, balance_steps=balance)
     return replace(changed, admission_steps=changed.admission_steps + _admission_steps(flags))
 
 

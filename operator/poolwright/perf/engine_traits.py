@@ -37,6 +37,8 @@ class EngineTraits:
         Most sequences that run at once, or None where memory decides.
     admission_steps
         Further steps that a waiting prompt lets pass before it may start (receive intervals, batch waits).
+    balance_steps
+        Steps that a prompt may wait until every group of data-parallel attention has one, 0 where groups do not wait.
     pads_heads
         Whether heads that tensor parallelism does not divide are padded instead of refused.
     """
@@ -54,6 +56,7 @@ class EngineTraits:
     token_budget: int = 8192
     max_sequences: int | None = None
     admission_steps: float = 0.0
+    balance_steps: float = 0.0
     pads_heads: bool = False
 
 
@@ -70,6 +73,10 @@ STEP_OVERHEAD_S: Final = 1e-3
 """Host work per step that the device waits for [s]: scheduling, input preparation, sampling, output handling; vLLM's V1
 design notes and profiles give 0.5-3 ms. Erring low makes small models look too fast."""
 
+OVERLAPPED_OVERHEAD_S: Final = 0.5e-3
+"""The same where scheduling runs while the device works (TensorRT-LLM's and SGLang's overlap schedulers) [s]: what stays
+is sampling, the copy of tokens and the launch of the graph."""
+
 VLLM: Final = EngineTraits(
     name="vllm",
     kernel_latency_s=KERNEL_LATENCY_S,
@@ -84,7 +91,7 @@ SGLANG: Final = EngineTraits(
     name="sglang",
     kernel_latency_s=KERNEL_LATENCY_S,
     dispatch_s=DISPATCH_S,
-    step_overhead_s=STEP_OVERHEAD_S,
+    step_overhead_s=OVERLAPPED_OVERHEAD_S,
     is_prefill_first=True,
     token_budget=8192,
 )
@@ -94,10 +101,19 @@ TENSORRT_LLM: Final = EngineTraits(
     name="tensorrt-llm",
     kernel_latency_s=2.0e-6,
     dispatch_s=DISPATCH_S,
-    graph_kernel_ratio=0.5,
-    step_overhead_s=STEP_OVERHEAD_S,
+    step_overhead_s=OVERLAPPED_OVERHEAD_S,
 )
-"""TensorRT-LLM: fewer gaps (fused kernels, programmatic dependent launch) and a C++ runtime that launches faster."""
+"""TensorRT-LLM since 1.0 (PyTorch backend): fewer gaps in decoding (fused kernels, programmatic dependent launch), while
+prompts run without a graph unless told otherwise."""
+
+TENSORRT_ENGINE: Final = EngineTraits(
+    name="tensorrt-engine",
+    kernel_latency_s=2.0e-6,
+    dispatch_s=5e-6,
+    step_overhead_s=STEP_OVERHEAD_S,
+    front_end_s=4e-3,
+)
+"""TensorRT-LLM before 1.0 and what wraps it (Triton, NIM): compiled engines, launched and served from C++."""
 
 POOLWRIGHT: Final = EngineTraits(
     name="poolwright",
@@ -130,6 +146,6 @@ NEURON: Final = EngineTraits(
 """AWS Neuron: whole graphs are compiled ahead, heads are padded to the cores."""
 
 ENGINES: Final[dict[str, EngineTraits]] = {
-    each.name: each for each in (VLLM, SGLANG, TENSORRT_LLM, POOLWRIGHT, EAGER, NEURON)
+    each.name: each for each in (VLLM, SGLANG, TENSORRT_LLM, TENSORRT_ENGINE, POOLWRIGHT, EAGER, NEURON)
 }
 """Engines by name."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from poolwright.hardware.accelerator import Accelerator
 
-SWITCH_LATENCY_S: Final = 6e-6
+SWITCH_LATENCY_S: Final = 7e-6
 """All-reduce of a small message between two accelerators behind a switch [s]: one-shot kernels over NVLink take 5-8 us
 (vLLM's and TensorRT-LLM's custom all-reduce). Erring low makes tensor parallelism look too good."""
 

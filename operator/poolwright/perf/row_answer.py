@@ -72,6 +72,7 @@ def _settled(kind: str, law: StepLaw, questions: Sequence[RowQuestion]) -> Opera
         input_tokens=np.array([[each.requests.input_tokens] for each in questions], dtype=np.float64),
         output_tokens=np.array([[each.requests.output_tokens] for each in questions], dtype=np.float64),
         cached_prefix_ratio=np.array([[each.requests.cached_prefix_ratio] for each in questions], dtype=np.float64),
+        bunching=np.array([[each.requests.bunching] for each in questions], dtype=np.float64),
     )
     load = _column([each.load for each in questions])
     limit = _column([each.resident_limit for each in questions])

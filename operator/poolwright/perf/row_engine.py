@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from poolwright.hardware.accelerator import Accelerator
-from poolwright.perf.engine_traits import EAGER, NEURON, SGLANG, TENSORRT_LLM, VLLM, EngineTraits
+from poolwright.perf.engine_traits import EAGER, NEURON, SGLANG, TENSORRT_ENGINE, TENSORRT_LLM, VLLM, EngineTraits
 from poolwright.perf.row_fields import Row
 
 AMD_LATENCY_FACTOR: Final = 2.5
@@ -30,10 +30,23 @@ def engine_of(row: Row, accelerator: Accelerator) -> tuple[EngineTraits, str | N
     """Return the engine of a row on its accelerator, and what had to be assumed (None where it is named)."""
     written = row.text("engine").casefold()
     engine = next((traits for name, traits in _NAMES if name in written), None)
+    if engine is TENSORRT_LLM and _is_compiled(row):
+        engine = TENSORRT_ENGINE
     assumed = None
     if engine is None:
         engine, assumed = _unnamed(row, accelerator)
     return on_accelerator(engine, accelerator), assumed
+
+
+def _is_compiled(row: Row) -> bool:
+    """Return whether a row ran a compiled TensorRT engine: versions 0.x, Triton's backend, NIM and MLPerf to v5.1."""
+    written, version = row.text("engine").casefold(), row.text("engine_version").casefold()
+    return (
+        "triton" in written
+        or "nim" in written
+        or version.startswith("0.")
+        or (version.startswith("tensorrt ") and "deepseek" not in row.text("model").casefold())
+    )
 
 
 def _unnamed(row: Row, accelerator: Accelerator) -> tuple[EngineTraits, str]:

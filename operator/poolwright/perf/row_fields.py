@@ -69,6 +69,11 @@ class Row:
         is_uniform = "[0.8,1.0]" in self.text("len_kind").replace(" ", "")
         return nominal * UNIFORM_MEAN_RATIO if is_uniform else nominal
 
+    def has_fixed_lengths(self) -> bool:
+        """Return whether all answers are equally long: load generators do that unless told to vary them."""
+        written = self.text("len_kind").casefold()
+        return not any(word in written for word in ("uniform", "mean of", "dataset", "distribution (", "+-"))
+
     def prefix_ratio(self) -> float:
         """Return the share of prompts that a prefix cache holds, 0 where the row does not say."""
         written = self.text("cached_prefix_ratio")
@@ -124,4 +129,4 @@ def kv_format(row: Row, weight: str, engine: str) -> str:
         return "fp8"
     if written:
         return "bf16"
-    return "fp8" if engine == "tensorrt-llm" and weight not in ("bf16", "fp16") else "bf16"
+    return "fp8" if engine.startswith("tensorrt") and weight not in ("bf16", "fp16") else "bf16"

@@ -17,6 +17,7 @@ from poolwright.perf.recipes import Launch, recipe_of
 from poolwright.perf.replica import ReplicaConfig
 from poolwright.perf.row_engine import engine_of
 from poolwright.perf.row_fields import Row, RowError, kv_format, load_kind, weight_format
+from poolwright.perf.ttft import BUNCHING, FIXED_LENGTH_BUNCHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,10 @@ def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
     )
     config = _config(row, accelerator, model, weight, launched)
     requests = Requests(
-        input_tokens=row.length("isl"), output_tokens=row.length("osl"), cached_prefix_ratio=row.prefix_ratio()
+        input_tokens=row.length("isl"),
+        output_tokens=row.length("osl"),
+        cached_prefix_ratio=row.prefix_ratio(),
+        bunching=FIXED_LENGTH_BUNCHING if row.has_fixed_lengths() else BUNCHING,
     )
     kind = load_kind(row)
     replicas = row.count("dp") if row.text("mode") == "replicated" else 1

@@ -15,14 +15,22 @@ from poolwright.perf.step_time import StepLaw
 Array = NDArray[np.float64]
 
 BUNCHING: Final = 2.0
-"""Prompts that arrive together in a closed loop, relative to a steady stream [1]: sequences that start together end
-together. Measured in an event simulation of closed loops; erring low makes TTFT look short at high concurrency."""
+"""Prompts that arrive together in a closed loop whose answers differ in length [1]: sequences that start together end
+nearly together. Measured in an event simulation of closed loops; erring low makes TTFT look short at high concurrency."""
+
+FIXED_LENGTH_BUNCHING: Final = 8.0
+"""The same where all answers are equally long [1]: sequences admitted in one step end in one step, so groups persist and
+merge. Erring low overstates how often prompts interrupt decoding, and understates TTFT."""
 
 PREFILL_FIRST_BUNCH_WEIGHT: Final = 1.4
 """Weight of the bunch's extra work where prompts run alone [1], from the same simulation."""
 
 MIXED_BUNCH_WEIGHT: Final = 2.0
 """Weight of the bunch's extra work where prompts share steps with decoding [1], from the same simulation."""
+
+
+EULER: Final = 0.5772156649015329
+"""Euler's constant [1], of the harmonic numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +45,8 @@ class PrefillLoad:
         Share of the prompt that the prefix cache holds, in [0, 1).
     decode_sequences
         Sequences that decode meanwhile.
+    bunching
+        Prompts that arrive together, relative to a steady stream, at least 1.
     mean_step_s, decode_step_s
         Mean time between tokens, and of a step without prompts [s].
     """
@@ -45,6 +55,7 @@ class PrefillLoad:
     output_tokens: Array
     cached_prefix_ratio: Array
     decode_sequences: Array
+    bunching: Array
     mean_step_s: Array
     decode_step_s: Array
 
@@ -52,6 +63,17 @@ class PrefillLoad:
     def fresh_tokens(self) -> Array:
         """Prompt tokens that must be computed: never less than one."""
         return np.maximum(self.input_tokens * (1.0 - self.cached_prefix_ratio), 1.0)
+
+    @property
+    def arrivals_per_step(self) -> Array:
+        """Prompts that arrive in a step on average: each sequence leaves after its output tokens."""
+        rate: Array = self.decode_sequences / np.maximum(self.output_tokens, 1.0)
+        return rate
+
+    @property
+    def bunch(self) -> Array:
+        """Prompts that arrive together: not more than there are users."""
+        return np.minimum(self.bunching, np.maximum(self.decode_sequences, 1.0))
 
     @property
     def context_tokens(self) -> Array:
@@ -90,11 +112,10 @@ def later_ttft_s(law: StepLaw, load: PrefillLoad) -> Array:
 
     A whole step passes before it starts: in a closed loop a successor arrives just after the boundary it needed.
     """
-    outputs = np.maximum(load.output_tokens, 1.0)
-    arrivals = load.decode_sequences / outputs
+    arrivals = load.arrivals_per_step
     alone_s = prefill_pass_s(law, load, 1.0)
-    bunch_s = prefill_pass_s(law, load, 1.0 + BUNCHING * arrivals)
-    busy = np.minimum(1.0, BUNCHING * arrivals * alone_s / load.mean_step_s)
+    bunch_s = prefill_pass_s(law, load, 1.0 + load.bunch * arrivals)
+    busy = np.minimum(1.0, load.bunch * arrivals * alone_s / load.mean_step_s)
     first_s = load.decode_step_s * (1.0 - busy) + alone_s * (1.0 + busy)
     first_s = first_s + PREFILL_FIRST_BUNCH_WEIGHT * (bunch_s - alone_s)
     mixed_s = load.mean_step_s + alone_s + MIXED_BUNCH_WEIGHT * (bunch_s - alone_s)
@@ -103,9 +124,22 @@ def later_ttft_s(law: StepLaw, load: PrefillLoad) -> Array:
         front_end_s(law, load)
         + prefill_alone * first_s
         + (1.0 - prefill_alone) * mixed_s
-        + law.work.admission_steps * load.decode_step_s
+        + (law.work.admission_steps + balance_wait_steps(law, arrivals)) * load.decode_step_s
     )
     return total
+
+
+def balance_wait_steps(law: StepLaw, arrivals: Array) -> Array:
+    """Return steps that a prompt waits until each group of data-parallel attention has one, equation (6.5).
+
+    Collecting one prompt for each of ``d`` groups takes ``d H_d`` arrivals; a prompt waits half of that, or of the
+    engine's limit.
+    """
+    groups = np.asarray(law.work.data_groups)
+    harmonic = np.log(groups) + EULER + 0.5 / groups
+    collecting = groups * harmonic / np.maximum(arrivals, 1e-9)
+    steps: Array = 0.5 * np.minimum(law.work.balance_steps, collecting)
+    return steps
 
 
 def wave_ttft_s(law: StepLaw, load: PrefillLoad, wave_requests: ArrayLike) -> Array:

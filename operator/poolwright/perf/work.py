@@ -33,11 +33,21 @@ DECODE_KERNELS: Final = 8.0
 """Dependent kernels of a plain decoder layer in a replayed graph: norm, QKV, rotary with cache write, attention, output,
 norm, two products with the activation between [1]."""
 
-LATENT_KERNELS: Final = 5.0
-"""Further ones of latent attention: two compressions, absorbed products, norms of latents [1]."""
+LATENT_KERNELS: Final = 8.0
+"""Further ones of latent attention: compressions, norms of latents, absorbed products, combination [1]."""
 
-EXPERT_KERNELS: Final = 6.0
-"""Further ones of a sparse layer: router, top-k, alignment, permutation, weighted sum [1]."""
+EXPERT_KERNELS: Final = 5.0
+"""Further ones of a sparse layer: router, top-k with alignment, permutation, weighted sum [1]."""
+
+SHARED_KERNELS: Final = 3.0
+"""Further ones of a shared expert: two products and the activation [1]."""
+
+QK_NORM_KERNELS: Final = 1.0
+"""Further one of norms of queries and keys [1]."""
+
+QUANTISED_KERNELS: Final = 2.0
+"""Further ones where activations are quantised: before the output projection and the last product; the others are fused
+with norms [1]."""
 
 LAUNCHED_KERNELS: Final = 8.0
 LAUNCHED_LATENT: Final = 14.0
@@ -115,6 +125,7 @@ class StepWork:
     front_end_s_per_token: Number
     token_budget: Number
     admission_steps: Number
+    balance_steps: Number
     prefill_alone: Number
     data_groups: Number
     stages: Number
@@ -347,10 +358,18 @@ def _copies(config: ReplicaConfig) -> float:
 def _host(config: ReplicaConfig) -> dict[str, Any]:
     """Count kernels of decode steps and the host's launches of steps without a graph."""
     decode, launched = 0.0, 0.0
+    is_quantised = _kernel(config, config.weight_format).compute != "bf16"
     for group in config.model.groups:
         is_latent = group.attention.kind is AttentionKind.LATENT
         mlp = group.feed_forward
-        decode += group.count * (DECODE_KERNELS + LATENT_KERNELS * is_latent + EXPERT_KERNELS * (mlp.experts > 0))
+        decode += group.count * (
+            DECODE_KERNELS
+            + QUANTISED_KERNELS * is_quantised
+            + LATENT_KERNELS * is_latent
+            + QK_NORM_KERNELS * group.attention.has_qk_norm
+            + EXPERT_KERNELS * (mlp.experts > 0)
+            + SHARED_KERNELS * mlp.has_shared_expert
+        )
         plain = LAUNCHED_KERNELS + LAUNCHED_LATENT * is_latent + LAUNCHED_QK_NORM * group.attention.has_qk_norm
         if mlp.experts:
             plain += LAUNCHED_EXPERTS + LAUNCHED_SHARED * mlp.has_shared_expert
@@ -368,5 +387,6 @@ def _host(config: ReplicaConfig) -> dict[str, Any]:
         "front_end_s_per_token": engine.front_end_s_per_token,
         "token_budget": float(engine.token_budget * config.attention_data_parallel),
         "admission_steps": engine.admission_steps,
+        "balance_steps": engine.balance_steps if config.attention_data_parallel > 1 else 0.0,
         "prefill_alone": float(engine.is_prefill_first),
     }
