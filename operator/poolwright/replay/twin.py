@@ -151,8 +151,11 @@ class Twin:
             while held and open_engines:
                 request, time_s = held.popleft()
                 engine = min(open_engines, key=lambda each: (each.replica.in_flight, each.pod.name))
+                begin_s = max(time_s, self.now_s)
+                # Up to its arrival the engine knows nothing of a request.
+                self._account(engine, engine.replica.advance(begin_s))
                 engine.metrics.arrived += 1
-                engine.replica.submit(request, max(time_s, self.now_s))
+                engine.replica.submit(request, begin_s)
 
     def _engine(self, pod: TwinPod) -> _Engine:
         memory = memory_plan(

@@ -1,0 +1,85 @@
+"""A step law on a grid, at the mean context of a workload: what the closed forms look up thousands of times.
+
+The law comes in as a function (decode sequences, mean context, prefill tokens) -> seconds, so that ``queueing`` need
+not know where it comes from. Roofline steps are not affine: the formulas take secants of this grid at their operating
+point.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+StepTime = Callable[[Array, Array, Array], Array]
+"""(decode sequences, mean context tokens, prefill tokens), broadcasting, to seconds."""
+
+POINTS: Final = 28
+"""Grid points in each direction: geometric, so neighbours differ by a third at most up to 1,000."""
+
+CONTEXT_STEP_RATIO: Final = 0.25
+"""Relative step of context over which its slope is taken [ratio]: KV traffic is linear in context, windows apart."""
+
+
+@dataclass(frozen=True)
+class StepGrid:
+    """Step times [s] by decode sequences and prefill tokens, and the slope in context.
+
+    Attributes
+    ----------
+    sequences, prefills
+        Grid points, ascending from 0, shapes (n,) and (p,).
+    times_s
+        Shape (n, p).
+    context_slopes_s
+        Seconds per token of context summed over the batch, by sequences, shape (n,).
+    """
+
+    sequences: Array
+    prefills: Array
+    times_s: Array
+    context_slopes_s: Array
+
+    def seconds(self, sequences: Array, prefill: Array) -> Array:
+        """Return step times [s] by linear interpolation, going on beyond the grid."""
+        i, u = _cells(self.sequences, sequences)
+        j, v = _cells(self.prefills, prefill)
+        t = self.times_s
+        return np.asarray(
+            (1.0 - u) * ((1.0 - v) * t[i, j] + v * t[i, j + 1]) + u * ((1.0 - v) * t[i + 1, j] + v * t[i + 1, j + 1])
+        )
+
+    def decode_s(self, sequences: Array) -> Array:
+        """Return step times without prefill [s]."""
+        return self.seconds(sequences, np.zeros_like(sequences))
+
+    def context_slope_s(self, sequences: Array) -> Array:
+        """Return seconds per token of summed context."""
+        return np.asarray(np.interp(sequences, self.sequences, self.context_slopes_s))
+
+
+def step_grid(
+    step_time: StepTime, *, context_tokens: float, max_sequences: float, max_prefill_tokens: float
+) -> StepGrid:
+    """Evaluate a law once, at and a little above the mean context."""
+    sequences, prefills = _points(max_sequences), _points(max_prefill_tokens)
+    context = np.full((1, 1), max(context_tokens, 1.0))
+    none = np.zeros((1, 1))
+    times = np.broadcast_to(step_time(sequences[:, None], context, prefills[None, :]), (len(sequences), len(prefills)))
+    longer = step_time(sequences[:, None], context * (1.0 + CONTEXT_STEP_RATIO), none)
+    more_tokens = np.maximum(sequences, 1.0) * context[0, 0] * CONTEXT_STEP_RATIO
+    slopes = np.maximum(np.broadcast_to(longer, (len(sequences), 1))[:, 0] - times[:, 0], 0.0) / more_tokens
+    slopes[0] = slopes[min(1, len(slopes) - 1)]
+    return StepGrid(sequences, prefills, np.asarray(times, dtype=np.float64), slopes)
+
+
+def _points(largest: float) -> Array:
+    points = np.geomspace(1.0, max(largest, 2.0), POINTS)
+    return np.concatenate(([0.0], points))
+
+
+def _cells(grid: Array, values: Array) -> tuple[NDArray[np.intp], Array]:
+    index = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, len(grid) - 2)
+    return index, (values - grid[index]) / (grid[index + 1] - grid[index])
