@@ -1,13 +1,14 @@
 """A Kubernetes control plane as four plain processes on loopback: etcd, API server, controller manager, scheduler.
 
-Everything that it starts or writes belongs to one ``ControlPlane`` object and goes when ``stop`` is called; the kernel
-ends the processes when the owner is killed. RBAC and node authorisation are on, as in a real cluster.
+Everything that it starts or writes belongs to the process group it is given, and goes with it. RBAC and node
+authorisation are on, as in a real cluster, and every request is written to an audit log, from which tests learn which
+rights were used.
 """
 
 import secrets
+import shutil
 import ssl
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final
 import yaml
 
 from localcluster.build import binary
-from localcluster.processes import Process, StartError, free_ports, wait_until
+from localcluster.processes import Process, ProcessGroup, StartError, free_ports, wait_until
 
 HOST: Final = "127.0.0.1"
 START_PATIENCE_S: Final = 60.0
@@ -24,13 +25,24 @@ START_PATIENCE_S: Final = 60.0
 ATTEMPTS: Final = 3
 """Starts tried: between choosing a free port and binding it somebody else may take it."""
 HTTP_OK: Final = 200
+AUDIT_POLICY: Final = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [
+        {"level": "None", "userGroups": ["system:masters", "system:nodes"]},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ],
+}
+"""Requests of service accounts are logged, without their bodies."""
 
 
 class ControlPlane:
     """A running control plane."""
 
-    def __init__(self) -> None:
-        """Start it.
+    def __init__(self, group: ProcessGroup) -> None:
+        """Start it in ``group``.
 
         Raises
         ------
@@ -40,25 +52,22 @@ class ControlPlane:
             When its program could not be built.
         """
         self._program = binary("controlplane")
+        self._group = group
         for attempt in range(1, ATTEMPTS + 1):
-            self._folder = tempfile.TemporaryDirectory(prefix="poolwright-", ignore_cleanup_errors=True)
-            self._processes: list[Process] = []
             try:
                 self._start()
             except StartError:
-                self.stop()
+                group.end_processes()
+                shutil.rmtree(self.folder / "etcd", ignore_errors=True)
                 if attempt == ATTEMPTS:
                     raise
-            except BaseException:
-                self.stop()
-                raise
             else:
                 return
 
     @property
     def folder(self) -> Path:
-        """Folder of data, logs and credentials; gone after ``stop``."""
-        return Path(self._folder.name)
+        """Folder of data, logs and credentials; goes with the group."""
+        return self._group.folder
 
     @property
     def kubeconfig(self) -> Path:
@@ -66,21 +75,15 @@ class ControlPlane:
         return self.folder / "admin.kubeconfig"
 
     @property
-    def pids(self) -> list[int]:
-        """Process ids of everything that runs."""
-        return [process.pid for process in self._processes]
-
-    def stop(self) -> None:
-        """Stop in reverse order of starting and remove the folder."""
-        for process in reversed(self._processes):
-            process.stop()
-        self._processes.clear()
-        self._folder.cleanup()
+    def audit_log(self) -> Path:
+        """One line of JSON for each request: who, which verb, which object, which answer."""
+        return self.folder / "audit.log"
 
     def _start(self) -> None:
         etcd_port, peer_port, api_port, manager_port, scheduler_port = free_ports(5)
         token = secrets.token_hex(16)
         (self.folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
+        (self.folder / "audit.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
         self._keygen()
         etcd = self._run(
             "etcd",
@@ -102,6 +105,8 @@ class ControlPlane:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--service-cluster-ip-range=10.96.0.0/16",
+            f"--audit-policy-file={self.folder / 'audit.yaml'}",
+            f"--audit-log-path={self.audit_log}",
             f"--service-account-issuer=https://{HOST}:{api_port}",
             f"--service-account-key-file={self.folder / 'accounts.key.pub'}",
             f"--service-account-signing-key-file={self.folder / 'accounts.key'}",
@@ -130,16 +135,7 @@ class ControlPlane:
         )
 
     def _run(self, name: str, *arguments: str) -> Process:
-        command = [str(self._program.with_name(name)), *arguments]
-        process = Process(name, command, self.folder / f"{name}.log")
-        self._processes.append(process)
-        return process
-
-    def run_beside(self, name: str, *command: str) -> Process:
-        """Start another process that stops with this control plane."""
-        process = Process(name, command, self.folder / f"{name}.log")
-        self._processes.append(process)
-        return process
+        return self._group.start(name, [str(self._program.with_name(name)), *arguments])
 
     def _keygen(self) -> None:
         keygen = self._program.with_name("keygen")

@@ -1,74 +1,122 @@
-"""Child processes that cannot outlive their owner: own logs, own group, killed by the kernel when the owner dies."""
+"""Processes and a folder that belong together and go together, whatever happens to their owner.
 
-import ctypes
+Decides how processes start, are watched and end; knows nothing of Kubernetes. The end, and why also SIGKILL of the
+owner leaves nothing behind, is in ``keeper``.
+"""
+
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-PR_SET_PDEATHSIG: Final = 1
-"""``prctl`` option: the signal that the kernel sends to a child when its parent dies (prctl(2), Linux)."""
-STOP_PATIENCE_S: Final = 5.0
-"""[s] Time that a process has to end by itself before it is killed."""
+KEEPER: Final = Path(__file__).with_name("keeper.py")
+STOP_PATIENCE_S: Final = 10.0
+"""[s] Time the keeper has to clean up before the owner does it; it needs a tenth of a second."""
+POLL_S: Final = 0.05
+"""[s] Pause between two looks at something that is awaited; short beside the seconds a start takes."""
 TAIL_CHARACTERS: Final = 2000
 """How much of a log is shown when a start fails."""
 
 
 class StartError(RuntimeError):
-    """A process did not come up; the message holds the end of its log."""
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """A cluster did not come up; the message says why, with the end of the log that tells it."""
 
 
 class Process:
-    """One child process with its log."""
+    """One process of a group, with its log."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, child: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
+        self.child = child
         self._log = log
-        with log.open("wb") as output:
-            self._child = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
-                start_new_session=True,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - only prctl runs in the child
-            )
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._child.pid
 
     def is_running(self) -> bool:
         """Return whether it still runs."""
-        return self._child.poll() is None
+        return self.child.poll() is None
 
     def log_tail(self) -> str:
         """Return the end of the log."""
         return self._log.read_text(errors="replace")[-TAIL_CHARACTERS:]
 
+
+class ProcessGroup:
+    """A folder, and processes that end when ``stop`` is called or the owner dies."""
+
+    def __init__(self) -> None:
+        """Make the folder and start the keeper."""
+        self.folder = Path(tempfile.mkdtemp(prefix="poolwright-"))
+        self._processes: list[Process] = []
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(KEEPER), str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+            cwd="/",
+        )
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of all that was started, the keeper's first."""
+        return [self._keeper.pid, *(process.child.pid for process in self._processes)]
+
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
+        """Start a process in the group; its output goes to ``NAME.log`` in the folder."""
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                process_group=self._keeper.pid,
+            )
+        process = Process(name, child, log)
+        self._processes.append(process)
+        return process
+
+    def end_processes(self) -> None:
+        """Kill what was started, and keep the folder and the group for another try."""
+        for process in self._processes:
+            process.child.kill()
+        for process in self._processes:
+            process.child.wait()
+        self._processes.clear()
+
+    def adopt(self, pid: int) -> None:
+        """Let a process outside the group be asked to end when the owner dies before ``release``."""
+        self._tell(f"+{pid}\n")
+
+    def release(self, pid: int) -> None:
+        """Forget an adopted process: it has ended, and its number may soon be another's."""
+        self._tell(f"-{pid}\n")
+
     def stop(self) -> None:
-        """Ask it to end, then kill it; quiet when it has ended already."""
-        if self.is_running():
-            self._child.terminate()
-            try:
-                self._child.wait(STOP_PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-        self._child.wait()
+        """End all processes and remove the folder; calling it twice does no harm."""
+        if self._keeper.stdin is not None and not self._keeper.stdin.closed:
+            self._keeper.stdin.close()
+        try:
+            self._keeper.wait(STOP_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._keeper.kill()
+            self._keeper.wait()
+        self.end_processes()
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while self.folder.exists() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        shutil.rmtree(self.folder, ignore_errors=True)  # only where somebody killed the keeper
+
+    def _tell(self, line: str) -> None:
+        if self._keeper.stdin is not None:
+            self._keeper.stdin.write(line.encode())
+            self._keeper.stdin.flush()
 
 
 def wait_until(what: str, is_done: Callable[[], bool], patience_s: float, *watched: Process) -> None:
@@ -81,11 +129,11 @@ def wait_until(what: str, is_done: Callable[[], bool], patience_s: float, *watch
         if time.monotonic() > deadline:
             logs = "\n".join(f"--- {process.name}\n{process.log_tail()}" for process in watched)
             raise StartError(f"no {what} after {patience_s:.0f} s\n{logs}")
-        time.sleep(0.1)
+        time.sleep(POLL_S)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct ports of the loopback interface that are free now."""
+    """Return distinct ports of the loopback interface that are free now; the caller tries again if one is taken."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -92,7 +92,7 @@ def pool_policy(pool: InferencePool, fleet: FleetPolicy | None, catalogue: Catal
     return PoolPolicy(
         namespace=pool.metadata.namespace,
         name=pool.metadata.name,
-        model=_model(spec, catalogue),
+        model=model_shape(spec, catalogue),
         tiers=tuple(_tier(each, spec) for each in spec.tiers),
         mode=spec.mode,
         engine=spec.engine.kind,
@@ -160,7 +160,14 @@ def governing_policy(namespace_labels: Mapping[str, str], policies: Iterable[Fle
     return next(each for each in matching if each.metadata.name == winners[0])
 
 
-def _model(spec: InferencePoolSpec, catalogue: Catalogue) -> ModelShape:
+def model_shape(spec: InferencePoolSpec, catalogue: Catalogue) -> ModelShape:
+    """Return the model of a pool: what its ``architecture`` says, otherwise the catalogue's.
+
+    Raises
+    ------
+    SpecError
+        The architecture cannot be read, or the name is unknown.
+    """
     try:
         if spec.model.architecture is not None:
             return model_shape_from_config(spec.model.architecture, spec.model.name)

@@ -247,9 +247,7 @@ class Kube:
         answer: Manifest = json.loads(text) if text else {}
         return answer
 
-    def _request(
-        self, method: str, path: str, query: Query, body: Manifest | None, content: str
-    ) -> tuple[int, str]:
+    def _request(self, method: str, path: str, query: Query, body: Manifest | None, content: str) -> tuple[int, str]:
         """Make one call; status 0 and the reason when there was no answer."""
         headers = {"Accept": "application/json", "Content-Type": content}
         text = None if body is None else json.dumps(body)

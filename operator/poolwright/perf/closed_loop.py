@@ -35,7 +35,8 @@ PROFILED_SEQUENCES: Final = 1024
 class Requests:
     """What users ask for: mean tokens of prompt and answer, the share of the prompt that the prefix cache holds.
 
-    ``bunching`` says how many prompts arrive together (``ttft.FIXED_LENGTH_BUNCHING`` where all answers are equally long).
+    ``bunching`` says how many prompts arrive together (``ttft.FIXED_LENGTH_BUNCHING`` where all answers are equally
+    long).
     """
 
     input_tokens: ArrayLike
@@ -179,8 +180,8 @@ def loaded(law: StepLaw, requests: Requests, decode_sequences: Array) -> Prefill
 def mean_step_s(law: StepLaw, load: PrefillLoad) -> tuple[Array, Array]:
     """Return the mean time between tokens and that of a step without prompts [s], equation (6.5).
 
-    Prompts come whole, not as a thin stream: a share of steps carries one or several (bunched) prompts, the others none.
-    Where prompts run alone, decoding waits for their steps.
+    Prompts come whole, not as a thin stream: a share of steps carries one or several (bunched) prompts, the others
+    none. Where prompts run alone, decoding waits for their steps.
     """
     decode_s = law.seconds(
         decode_sequences=load.decode_sequences, context_tokens=load.context_tokens, prefill_tokens=0.0

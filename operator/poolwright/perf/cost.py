@@ -10,8 +10,8 @@ from poolwright.perf.replica import ReplicaConfig
 from poolwright.units import TOKENS_PER_MILLION
 
 BUSY_POWER_RATIO: Final = 0.55
-"""Power of a busy decode step between idle and TDP [ratio]: Splitwise measured 0.5-0.6 of TDP in decoding and up to 1 in
-prefill on A100 and H100 (Patel et al., ISCA 2024, section 3). Erring low understates energy."""
+"""Power of a busy decode step between idle and TDP [ratio]: Splitwise measured 0.5-0.6 of TDP in decoding and up to 1
+in prefill on A100 and H100 (Patel et al., ISCA 2024, section 3). Erring low understates energy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,16 +20,16 @@ ATTENTION_COMPUTE_RATIO: Final = 0.5
 0.75 on an H100 (Shah et al., 2024, arXiv:2407.08608). Erring high makes long prompts look too fast."""
 
 LINEAR_COMPUTE_RATIO: Final = 0.25
-"""Share of the 16-bit peak that chunked scans of linear layers reach [ratio]: small matrices a chunk and more passes over
-memory (Dao and Gu, 2024, arXiv:2405.21060, section 6). Erring high makes their prefill look too fast."""
+"""Share of the 16-bit peak that chunked scans of linear layers reach [ratio]: small matrices a chunk and more passes
+over memory (Dao and Gu, 2024, arXiv:2405.21060, section 6). Erring high makes their prefill look too fast."""
 
 ELEMENTWISE_STREAM_RATIO: Final = 0.7
-"""Share of the datasheet bandwidth of norms, activations and quantisation of activations [ratio]: streaming copies reach
-0.85-0.9, short fused kernels less. Erring high makes prefill of small models look too fast."""
+"""Share of the datasheet bandwidth of norms, activations and quantisation of activations [ratio]: streaming copies
+reach 0.85-0.9, short fused kernels less. Erring high makes prefill of small models look too fast."""
 
 EXPERT_STREAM_FACTOR: Final = 1.07
-"""Weight streaming of grouped expert products relative to dense ones [ratio]: many short reads, imbalance between blocks.
-Erring high makes sparse models look too fast."""
+"""Weight streaming of grouped expert products relative to dense ones [ratio]: many short reads, imbalance between
+blocks. Erring high makes sparse models look too fast."""
 
 ROUTING_SKEW: Final = 0.75
 """Exponent factor of expert coverage: real routers choose less evenly than dice, so that fewer distinct experts are
@@ -61,8 +61,8 @@ class Efficiencies:
         On the whole step: what remains of one deployment's bias. Floors hold whatever it is.
     launch
         On the host's launch of prefill steps.
-    prefill
-        On whole prefill steps as TTFT sees them; step times do not use it.
+    first_token
+        On TTFT, queueing for a slot apart; step times do not use it.
     """
 
     weight_bandwidth: Factor = 1.0
@@ -78,7 +78,7 @@ class Efficiencies:
     routing_skew: Factor = 1.0
     step: Factor = 1.0
     launch: Factor = 1.0
-    prefill: Factor = 1.0
+    first_token: Factor = 1.0
 
     def __post_init__(self) -> None:
         """Refuse factors that are not positive and finite."""

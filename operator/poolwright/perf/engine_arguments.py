@@ -14,8 +14,8 @@ RECEIVE_WAIT_RATIO: Final = 0.5
 """Steps that a request waits on average per step of a receive interval [ratio]: it arrives anywhere in it."""
 
 BATCH_WAIT_RATIO: Final = 0.9
-"""Steps that a request waits per iteration of a batch-wait limit [ratio]: most waits run to the limit unless many prompts
-come together. Erring high makes TTFT look long at high concurrency."""
+"""Steps that a request waits per iteration of a batch-wait limit [ratio]: most waits run to the limit unless many
+prompts come together. Erring high makes TTFT look long at high concurrency."""
 
 _ALIASES: Final = {
     "max_num_batched_tokens": "token_budget",

@@ -61,9 +61,9 @@ class EngineTraits:
 
 
 KERNEL_LATENCY_S: Final = 2.5e-6
-"""Gap between dependent kernels of a replayed CUDA graph plus ramp-up and drain of a small kernel [s]. Graph replay alone
-costs 1.3-1.6 us a node (NVIDIA, "Constant Time Launch for Straight-Line CUDA Graphs", 2024); a small kernel on an H100
-takes 2-4 us whatever it computes. Erring low makes small batches look too fast."""
+"""Gap between dependent kernels of a replayed CUDA graph plus ramp-up and drain of a small kernel [s]. Graph replay
+alone costs 1.3-1.6 us a node (NVIDIA, "Constant Time Launch for Straight-Line CUDA Graphs", 2024); a small kernel on an
+H100 takes 2-4 us whatever it computes. Erring low makes small batches look too fast."""
 
 DISPATCH_S: Final = 50e-6
 """Host time to launch one kernel from PyTorch without a graph [s], framework layers included: bare launches take 5 us,
@@ -74,8 +74,8 @@ STEP_OVERHEAD_S: Final = 1e-3
 design notes and profiles give 0.5-3 ms. Erring low makes small models look too fast."""
 
 OVERLAPPED_OVERHEAD_S: Final = 0.5e-3
-"""The same where scheduling runs while the device works (TensorRT-LLM's and SGLang's overlap schedulers) [s]: what stays
-is sampling, the copy of tokens and the launch of the graph."""
+"""The same where scheduling runs while the device works (TensorRT-LLM's and SGLang's overlap schedulers) [s]: what
+stays is sampling, the copy of tokens and the launch of the graph."""
 
 VLLM: Final = EngineTraits(
     name="vllm",
@@ -103,8 +103,8 @@ TENSORRT_LLM: Final = EngineTraits(
     dispatch_s=DISPATCH_S,
     step_overhead_s=OVERLAPPED_OVERHEAD_S,
 )
-"""TensorRT-LLM since 1.0 (PyTorch backend): fewer gaps in decoding (fused kernels, programmatic dependent launch), while
-prompts run without a graph unless told otherwise."""
+"""TensorRT-LLM since 1.0 (PyTorch backend): fewer gaps in decoding (fused kernels, programmatic dependent launch),
+while prompts run without a graph unless told otherwise."""
 
 TENSORRT_ENGINE: Final = EngineTraits(
     name="tensorrt-engine",

@@ -23,8 +23,8 @@ for large batches (vLLM's fused-MoE configurations)."""
 def touched_experts(draws: Array, experts: Array, chosen: Array, skew: Factor) -> Array:
     """Return the expected number of distinct experts that ``draws`` tokens choose.
 
-    ``E (1 - (1 - k/E)^(s t))``, equation (3.5): exact for uniform routing (``s = 1``); skew below 1 stands for the fewer
-    distinct choices of real routers.
+    ``E (1 - (1 - k/E)^(s t))``, equation (3.5): exact for uniform routing (``s = 1``); skew below 1 stands for the
+    fewer distinct choices of real routers.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def touched_experts(draws: Array, experts: Array, chosen: Array, skew: Factor) -
     """
     misses = np.log1p(-np.minimum(chosen / np.maximum(experts, 1.0), 1.0 - 1e-9))
     touched = -experts * np.expm1(skew * draws * misses)
-    return np.maximum(touched, np.minimum(draws, 1.0) * np.minimum(chosen, experts))
+    return np.asarray(np.maximum(touched, np.minimum(draws, 1.0) * np.minimum(chosen, experts)), dtype=np.float64)
 
 
 def busiest_rank_factor(visits_per_rank: Array, groups: Array) -> Array:

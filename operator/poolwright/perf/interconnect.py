@@ -21,12 +21,12 @@ KIND_LATENCY: Final = {"switch": 1.0, "bridge": 1.0, "mesh": 1.7, "torus": 1.7, 
 """Latency relative to a switch by kind of link [1]: direct links need several peers, PCIe goes through the host."""
 
 SCALE_OUT_LATENCY_S: Final = 25e-6
-"""Further latency of a collective that leaves the domain [s]: an RDMA round over InfiniBand or RoCE with the proxy thread
-takes 15-40 us. Erring low makes replicas across nodes look too good."""
+"""Further latency of a collective that leaves the domain [s]: an RDMA round over InfiniBand or RoCE with the proxy
+thread takes 15-40 us. Erring low makes replicas across nodes look too good."""
 
 LINK_RATIO: Final = 0.6
-"""Share of a link's bandwidth that collectives reach [ratio]: NCCL's bus bandwidth on NVLink is 0.75-0.85 for messages of
-hundreds of MB, 0.4-0.6 at the few MB of a layer. Erring high makes prefill with tensor parallelism look too fast."""
+"""Share of a link's bandwidth that collectives reach [ratio]: NCCL's bus bandwidth on NVLink is 0.75-0.85 for messages
+of hundreds of MB, 0.4-0.6 at the few MB of a layer. Erring high makes prefill with tensor parallelism look too fast."""
 
 SCALE_OUT_RATIO: Final = 0.7
 """Share of a network port's bandwidth that collectives reach [ratio]."""
@@ -101,7 +101,7 @@ def split(accelerator: Accelerator, ranks: int) -> tuple[int, int]:
 
 def scale_up_latency_s(accelerator: Accelerator, ranks: int) -> float:
     """Return the latency [s] of a small collective inside a domain."""
-    return SWITCH_LATENCY_S * KIND_LATENCY[accelerator.scale_up_kind] * (ranks / 2.0) ** LATENCY_GROWTH_RATIO
+    return SWITCH_LATENCY_S * KIND_LATENCY[accelerator.scale_up_kind] * float((ranks / 2.0) ** LATENCY_GROWTH_RATIO)
 
 
 def scale_up_rate(accelerator: Accelerator, ranks: int) -> float:

@@ -1,4 +1,6 @@
-"""What fits into a replica's memory: weights, activations, reserve, and the cache that is left. Section 4 of docs/model.md.
+"""What fits into a replica's memory: weights, activations, reserve, and the cache that is left.
+
+Section 4 of docs/model.md.
 
 Says how many tokens the cache holds; how many sequences to admit is decided in ``planner``.
 """
@@ -8,13 +10,14 @@ from typing import Final
 
 from poolwright.hardware.model_shape import AttentionKind
 from poolwright.hardware.number_format import FORMATS
+from poolwright.perf.overheads import ACTIVATION_BYTES
 from poolwright.perf.replica import ReplicaConfig
-from poolwright.perf.work import ACTIVATION_BYTES, STATE_BYTES, dense_format, kv_share, projection_format
+from poolwright.perf.work import STATE_BYTES, dense_format, kv_share, projection_format
 from poolwright.units import BYTES_PER_GB
 
 RESERVE_BYTES: Final = 1.5 * BYTES_PER_GB
-"""Memory per rank for contexts, communication buffers and captured graphs [bytes]: vLLM's start-up logs show 0.5-3 GB on
-large devices. Erring low overstates the cache."""
+"""Memory per rank for contexts, communication buffers and captured graphs [bytes]: vLLM's start-up logs show 0.5-3 GB
+on large devices. Erring low overstates the cache."""
 
 RESERVE_RATIO: Final = 0.02
 """The same on small devices [ratio of memory]; the smaller of both counts."""

@@ -1,7 +1,7 @@
 """Steady state of one replica at a given request rate, or of one fixed batch: means only.
 
-Percentiles, bursts and slot waiting under open arrivals are the queueing room's; this is what a benchmark row at a stated
-rate needs. Equations (6.8) and (6.9) of docs/model.md.
+Percentiles, bursts and slot waiting under open arrivals are the queueing room's; this is what a benchmark row at a
+stated rate needs. Equations (6.8) and (6.9) of docs/model.md.
 """
 
 from typing import Final
@@ -70,7 +70,7 @@ def _open_ttft_s(law: StepLaw, load: PrefillLoad, rate: Array) -> tuple[Array, A
     pass_s = prefill_pass_s(law, load, 1.0)
     utilisation = np.minimum(rate * pass_s, MOST_UTILISATION_RATIO)
     wait_s = 0.5 * load.mean_step_s + 0.5 * utilisation / (1.0 - utilisation) * pass_s
-    total: Array = front_end_s(law, load) + wait_s + pass_s
+    total: Array = law.efficiencies.first_token * (front_end_s(law, load) + wait_s + pass_s)
     return total, wait_s
 
 
@@ -86,11 +86,14 @@ def run_batch(law: StepLaw, requests: Requests, batch: Array) -> OperatingPoint:
     inputs = np.asarray(requests.input_tokens, dtype=np.float64)
     outputs = np.asarray(requests.output_tokens, dtype=np.float64)
     step_s = law.seconds(decode_sequences=batch, context_tokens=inputs + 0.5 * outputs, prefill_tokens=0.0)
-    first_s = law.seconds(
-        decode_sequences=0.0,
-        context_tokens=0.0,
-        prefill_tokens=batch * inputs,
-        prefill_sequences=batch,
+    first_s = (
+        law.seconds(
+            decode_sequences=0.0,
+            context_tokens=0.0,
+            prefill_tokens=batch * inputs,
+            prefill_sequences=batch,
+        )
+        * law.efficiencies.first_token
     )
     rate = batch / (first_s + np.maximum(outputs - 1.0, 0.0) * step_s)
     return OperatingPoint(

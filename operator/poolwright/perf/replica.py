@@ -1,6 +1,7 @@
 """One replica as the physics sees it: accelerator, model, formats, parallelism and engine, checked for consistency.
 
-Which replicas are worth considering is decided in ``planner``; what they do is computed by the other files of this room.
+Which replicas are worth considering is decided in ``planner``; what they do is computed by the other files of this
+room.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reads the describing columns of one benchmark row: numbers, names, formats, the kind of load. Never a measured column.
+"""Reads the describing columns of one benchmark row: numbers, names, formats, the kind of load; never a result.
 
 What the row says is turned into a replica and a load by ``row_question``.
 """
@@ -100,11 +100,9 @@ def weight_format(row: Row, native_format: str, *, only_experts: bool, vendor: s
 
     A checkpoint whose experts alone are quantised is served as published whatever precision a table calls it.
     """
-    if only_experts:
-        return native_format
     written = row.text("weight_prec").casefold()
     raw = row.text("weight_prec_raw").casefold()
-    if not written:
+    if only_experts or not written:
         return native_format
     if written in ("16bit", "bf16", "fp16", "bfloat16", "float16"):
         return "bf16"

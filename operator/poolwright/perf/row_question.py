@@ -160,7 +160,7 @@ def _expert_parallel(row: Row, model: ModelShape) -> int:
 
 
 def wave_share(row: Row) -> float:
-    """Return the share of requests in the first wave: a tenth where means are over ten times the users, none in medians."""
+    """Return the share of requests in the first wave: a tenth for means over ten times the users, none in medians."""
     if load_kind(row) != "closed" or "median" in row.text("latency_stat").casefold():
         return 0.0
     return 0.1

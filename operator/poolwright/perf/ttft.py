@@ -16,11 +16,12 @@ Array = NDArray[np.float64]
 
 BUNCHING: Final = 2.0
 """Prompts that arrive together in a closed loop whose answers differ in length [1]: sequences that start together end
-nearly together. Measured in an event simulation of closed loops; erring low makes TTFT look short at high concurrency."""
+nearly together. Measured in an event simulation of closed loops; erring low makes TTFT look short at high
+concurrency."""
 
 FIXED_LENGTH_BUNCHING: Final = 8.0
-"""The same where all answers are equally long [1]: sequences admitted in one step end in one step, so groups persist and
-merge. Erring low overstates how often prompts interrupt decoding, and understates TTFT."""
+"""The same where all answers are equally long [1]: sequences admitted in one step end in one step, so groups persist
+and merge. Erring low overstates how often prompts interrupt decoding, and understates TTFT."""
 
 PREFILL_FIRST_BUNCH_WEIGHT: Final = 1.4
 """Weight of the bunch's extra work where prompts run alone [1], from the same simulation."""
@@ -126,7 +127,7 @@ def later_ttft_s(law: StepLaw, load: PrefillLoad) -> Array:
         + (1.0 - prefill_alone) * mixed_s
         + (law.work.admission_steps + balance_wait_steps(law, arrivals)) * load.decode_step_s
     )
-    return total
+    return total * law.efficiencies.first_token
 
 
 def balance_wait_steps(law: StepLaw, arrivals: Array) -> Array:
@@ -152,4 +153,4 @@ def wave_ttft_s(law: StepLaw, load: PrefillLoad, wave_requests: ArrayLike) -> Ar
     total_s = prefill_pass_s(law, idle, wave)
     steps = np.maximum(wave * load.fresh_tokens / law.work.token_budget, 1.0)
     mean: Array = front_end_s(law, load) + total_s * (steps + 1.0) / (2.0 * steps)
-    return mean
+    return mean * law.efficiencies.first_token

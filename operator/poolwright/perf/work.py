@@ -12,52 +12,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poolwright.hardware.model_shape import Attention, AttentionKind, LayerGroup
+from poolwright.hardware.model_shape import Attention, AttentionKind
 from poolwright.hardware.number_format import FORMATS
-from poolwright.perf.interconnect import all_reduce, all_to_all, hand_over
-from poolwright.perf.kernel_table import KernelRow, kernel_of
+from poolwright.perf.overheads import ACTIVATION_BYTES, collectives, host, kernel_row, sparse_groups
 from poolwright.perf.replica import ReplicaConfig
 
 Number = float | NDArray[np.float64]
-
-ACTIVATION_BYTES: Final = 2.0
-"""Bytes of one activation between kernels [bytes]: 16-bit residual stream."""
 
 STATE_BYTES: Final = 4.0
 """Bytes of one value of recurrent state [bytes]: kept in 32 bits by Mamba and gated delta kernels."""
 
 FLOP_PER_PRODUCT: Final = 2.0
 """One multiplication and one addition [flop]."""
-
-DECODE_KERNELS: Final = 8.0
-"""Dependent kernels of a plain decoder layer in a replayed graph: norm, QKV, rotary with cache write, attention, output,
-norm, two products with the activation between [1]."""
-
-LATENT_KERNELS: Final = 8.0
-"""Further ones of latent attention: compressions, norms of latents, absorbed products, combination [1]."""
-
-EXPERT_KERNELS: Final = 5.0
-"""Further ones of a sparse layer: router, top-k with alignment, permutation, weighted sum [1]."""
-
-SHARED_KERNELS: Final = 3.0
-"""Further ones of a shared expert: two products and the activation [1]."""
-
-QK_NORM_KERNELS: Final = 1.0
-"""Further one of norms of queries and keys [1]."""
-
-QUANTISED_KERNELS: Final = 2.0
-"""Further ones where activations are quantised: before the output projection and the last product; the others are fused
-with norms [1]."""
-
-LAUNCHED_KERNELS: Final = 8.0
-LAUNCHED_LATENT: Final = 14.0
-LAUNCHED_QK_NORM: Final = 4.0
-LAUNCHED_EXPERTS: Final = 12.0
-LAUNCHED_SHARED: Final = 3.0
-LAUNCHED_EXPERT_PARALLEL: Final = 6.0
-"""Kernels that the host launches for a layer of a step without graph: plain, and further for latent attention, norms of
-queries and keys, experts, a shared expert, expert parallelism [1]. Counted from published profiles; erring low makes short
-prompts look too fast."""
 
 ELEMENTWISE_PASSES: Final = 8.0
 """Reads and writes of the residual stream by two fused add-and-norm kernels of a layer [1]."""
@@ -67,8 +33,8 @@ ELEMENTWISE_PASSES: Final = 8.0
 class AttentionWork:
     """Attention of all layers that share one window.
 
-    ``kv_bytes`` per cached token, FLOP per (query token, cached token) pair in decode and in prefill, ``window`` in tokens
-    (infinite without), all of one rank.
+    ``kv_bytes`` per cached token, FLOP per (query token, cached token) pair in decode and in prefill, ``window`` in
+    tokens (infinite without), all of one rank.
     """
 
     kv_bytes: Number
@@ -81,7 +47,8 @@ class AttentionWork:
 class StepWork:
     """What one rank does in a step; times a stage's passes where a pipeline has several.
 
-    Fields ending in ``_flop`` are per token, ``_bytes`` per step unless named otherwise; peaks and rates are of one rank.
+    Fields ending in ``_flop`` are per token, ``_bytes`` per step unless named otherwise; peaks and rates are of one
+    rank.
     """
 
     dense_bytes: Number
@@ -134,15 +101,16 @@ class StepWork:
 def step_work(config: ReplicaConfig) -> StepWork:
     """Return the work of one step of a replica, per rank.
 
-    A pipeline's stages are passed one after the other, so weights of all stages are counted; ``stages`` divides the batch.
+    A pipeline's stages are passed one after the other, so weights of all stages are counted; ``stages`` divides the
+    batch.
     """
     return StepWork(
         **_dense(config),
         **_experts(config),
         **_attention(config),
         **_small(config),
-        **_collectives(config),
-        **_host(config),
+        **collectives(config),
+        **host(config),
         data_groups=float(config.attention_data_parallel),
         stages=float(config.pipeline_parallel),
     )
@@ -203,7 +171,7 @@ def _dense(config: ReplicaConfig) -> dict[str, Any]:
     projections = sum(each.count * each.attention.projection_parameters for each in config.model.groups)
     mlp = sum(each.count * each.feed_forward.dense_parameters for each in config.model.groups)
     parts = [(projections, projection_format(config)), (mlp, dense_format(config))]
-    kernels = [(count / config.tensor_parallel, name, _kernel(config, name)) for count, name in parts]
+    kernels = [(count / config.tensor_parallel, name, kernel_row(config, name)) for count, name in parts]
     parameters = sum(count for count, _, _ in kernels)
     size = sum(count * FORMATS[name].bytes_per_value for count, name, _ in kernels)
     peak_s = sum(count / rank_peak(config, kernel.compute) for count, _, kernel in kernels)
@@ -219,21 +187,9 @@ def _dense(config: ReplicaConfig) -> dict[str, Any]:
     }
 
 
-def _kernel(config: ReplicaConfig, name: str) -> KernelRow:
-    """Return the kernels of a format, which must exist; 16-bit ones always do."""
-    kernel = kernel_of(config.accelerator, name)
-    assert kernel is not None  # noqa: S101 - ReplicaConfig refuses formats without kernels
-    return kernel
-
-
-def sparse_groups(config: ReplicaConfig) -> list[LayerGroup]:
-    """Return the groups that have routed experts."""
-    return [each for each in config.model.groups if each.feed_forward.experts]
-
-
 def _experts(config: ReplicaConfig) -> dict[str, Any]:
     """Count routed experts; where layers differ, the mean expert stands for all."""
-    kernel = _kernel(config, config.weight_format)
+    kernel = kernel_row(config, config.weight_format)
     sparse = sparse_groups(config)
     layers = sum(each.count for each in sparse)
 
@@ -317,76 +273,4 @@ def _small(config: ReplicaConfig) -> dict[str, Any]:
         "elementwise_bytes": passes * ACTIVATION_BYTES,
         "plain_peak": rank_peak(config, "bf16"),
         "bandwidth": config.accelerator.bandwidth_bytes_per_s / config.accelerator.ranks,
-    }
-
-
-def _collectives(config: ReplicaConfig) -> dict[str, Any]:
-    """Count all-reduces of tensor parallelism, all-to-alls of expert parallelism and hand-overs of a pipeline.
-
-    With data-parallel attention, experts gather tokens from all groups and send results back: two exchanges a layer
-    instead of the sum after the MLP.
-    """
-    layers = float(config.model.layers)
-    sparse = float(sum(each.count for each in sparse_groups(config)))
-    message = config.model.hidden * ACTIVATION_BYTES
-    is_spread = config.attention_data_parallel > 1
-    reduce = all_reduce(config.accelerator, config.tensor_parallel)
-    exchange = all_to_all(config.accelerator, config.group_ranks if is_spread else 1)
-    reduces = 2.0 * layers - (sparse if is_spread else 0.0)
-    exchanges = 2.0 * sparse if is_spread else 0.0
-    copies = _copies(config)
-    hop = hand_over(config.accelerator, config.group_ranks)
-    hops = config.pipeline_parallel - 1.0
-    return {
-        "reduce_count": reduces if config.tensor_parallel > 1 else 0.0,
-        "reduce_latency_s": reduces * reduce.latency_s,
-        "reduce_s_per_token": reduces * message * reduce.s_per_byte,
-        "exchange_count": exchanges,
-        "exchange_latency_s": exchanges * exchange.latency_s,
-        "exchange_s_per_token": exchanges * message * copies * exchange.s_per_byte,
-        "hand_over_latency_s": hops * hop.latency_s,
-        "hand_over_s_per_token": hops * message * hop.s_per_byte,
-    }
-
-
-def _copies(config: ReplicaConfig) -> float:
-    """Return to how many ranks a token is sent: to those that hold its experts, each once."""
-    chosen = max((each.feed_forward.experts_per_token for each in config.model.groups), default=0)
-    return float(min(max(chosen, 1), config.group_ranks))
-
-
-def _host(config: ReplicaConfig) -> dict[str, Any]:
-    """Count kernels of decode steps and the host's launches of steps without a graph."""
-    decode, launched = 0.0, 0.0
-    is_quantised = _kernel(config, config.weight_format).compute != "bf16"
-    for group in config.model.groups:
-        is_latent = group.attention.kind is AttentionKind.LATENT
-        mlp = group.feed_forward
-        decode += group.count * (
-            DECODE_KERNELS
-            + QUANTISED_KERNELS * is_quantised
-            + LATENT_KERNELS * is_latent
-            + QK_NORM_KERNELS * group.attention.has_qk_norm
-            + EXPERT_KERNELS * (mlp.experts > 0)
-            + SHARED_KERNELS * mlp.has_shared_expert
-        )
-        plain = LAUNCHED_KERNELS + LAUNCHED_LATENT * is_latent + LAUNCHED_QK_NORM * group.attention.has_qk_norm
-        if mlp.experts:
-            plain += LAUNCHED_EXPERTS + LAUNCHED_SHARED * mlp.has_shared_expert
-            plain += LAUNCHED_EXPERT_PARALLEL * (config.expert_parallel > 1)
-        launched += group.count * plain
-    engine = config.engine
-    return {
-        "kernels": decode,
-        "kernel_latency_s": engine.kernel_latency_s,
-        "launch_s": launched * engine.dispatch_s * engine.graph_kernel_ratio,
-        "launches_decode": 0.0 if engine.is_graph_captured else 1.0,
-        "step_overhead_s": engine.step_overhead_s,
-        "sequence_overhead_s": engine.sequence_overhead_s,
-        "front_end_s": engine.front_end_s,
-        "front_end_s_per_token": engine.front_end_s_per_token,
-        "token_budget": float(engine.token_budget * config.attention_data_parallel),
-        "admission_steps": engine.admission_steps,
-        "balance_steps": engine.balance_steps if config.attention_data_parallel > 1 else 0.0,
-        "prefill_alone": float(engine.is_prefill_first),
     }

@@ -4,8 +4,8 @@ The list ``CHAIN`` is the specification, top to bottom: soft rules that hold cap
 nothing may break. Scale-up is in one step, whatever is pending; only removal is slowed. docs/model.md section 10.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolwright.planner.constraints import Ask, Constraint, allot
@@ -139,7 +139,9 @@ def pin(situation: Situation, counts: Counts) -> tuple[Step, ...]:
     ceiling = Constraint(
         name="pin", reason=Reason.PINNED, binding=Binding.PIN, bound=float(pinned), use=_each_one(situation)
     )
-    after = spread(_allotted(situation, counts, (ceiling,)), pinned)
+    # From what the model wants and not from what is held: a pin overrules holding.
+    wishes = tuple(max(each.wanted, 1) for each in situation.contenders)
+    after = spread(_allotted(situation, wishes, (ceiling,)), pinned)
     detail = f"the spec pins the pool to {pinned}"
     return tuple(_step("pin", b, a, Reason.PINNED, detail) for b, a in zip(counts, after, strict=True))
 
@@ -167,16 +169,20 @@ def _allotted(situation: Situation, counts: Counts, constraints: Sequence[Constr
     return tuple(granted[ask.key] for ask in asks)
 
 
-def ceiling(name: str, reason: Reason) -> Limit:
-    """Return the rule that lowers to the constraints of one kind: one replica a tier first, then by priority."""
+def ceilings(situation: Situation, counts: Counts) -> tuple[Step, ...]:
+    """Lower to every ceiling at once: one replica to each tier, then by priority; the one that binds is named."""
+    after = _allotted(situation, counts, situation.constraints)
+    granted = {each.variant.key: count for each, count in zip(situation.contenders, after, strict=True)}
+    return tuple(
+        _capped(situation, each.variant.key, granted, before)
+        for each, before in zip(situation.contenders, counts, strict=True)
+    )
 
-    def lowered(situation: Situation, counts: Counts) -> tuple[Step, ...]:
-        constraints = [each for each in situation.constraints if each.reason is reason]
-        after = _allotted(situation, counts, constraints)
-        detail = "; ".join(each.name for each in constraints)
-        return tuple(_step(name, b, a, reason, detail) for b, a in zip(counts, after, strict=True))
 
-    return lowered
+def _capped(situation: Situation, key: str, granted: Mapping[str, int], before: int) -> Step:
+    tight = [each for each in situation.constraints if each.room(granted, key) < 1]
+    reason = tight[0].reason if tight else Reason.WITHIN_LIMITS
+    return _step("ceilings", before, granted[key], reason, "; ".join(each.name for each in tight))
 
 
 CHAIN: Final[tuple[Limit, ...]] = (
@@ -186,15 +192,21 @@ CHAIN: Final[tuple[Limit, ...]] = (
     pace,
     minimum,
     pin,
-    ceiling("maximum", Reason.MAX_REPLICAS),
-    ceiling("accelerators", Reason.ACCELERATOR_LIMIT),
-    ceiling("budget", Reason.BUDGET),
+    ceilings,
 )
 """The rules in the order in which they are applied; a later one overrules an earlier one."""
 
 
+def _within_reach(situation: Situation) -> Situation:
+    """Return the situation without what runs beyond the ceilings: nobody can hold that."""
+    current = _allotted(situation, tuple(each.current for each in situation.contenders), situation.constraints)
+    pairs = zip(situation.contenders, current, strict=True)
+    return replace(situation, contenders=tuple(replace(each, current=count) for each, count in pairs))
+
+
 def limited(situation: Situation, chain: Sequence[Limit] = CHAIN) -> tuple[Counts, tuple[tuple[Step, ...], ...]]:
     """Return replicas of each contender after every rule, and the steps of each contender in order."""
+    situation = _within_reach(situation)
     counts = tuple(each.wanted for each in situation.contenders)
     traces: list[tuple[Step, ...]] = []
     for limit in chain:
