@@ -126,7 +126,7 @@ def pace(situation: Situation, counts: Counts) -> tuple[Step, ...]:
 def minimum(situation: Situation, counts: Counts) -> tuple[Step, ...]:
     """Raise the pool to its minimum, in proportion to what tiers already have."""
     least = situation.scaling.min_replicas
-    after = spread(counts, least)
+    after = spread(counts, least, _has_room(situation))
     detail = f"the pool's minimum is {least}"
     return tuple(_step("minimum", b, a, Reason.MIN_REPLICAS, detail) for b, a in zip(counts, after, strict=True))
 
@@ -146,17 +146,34 @@ def pin(situation: Situation, counts: Counts) -> tuple[Step, ...]:
     return tuple(_step("pin", b, a, Reason.PINNED, detail) for b, a in zip(counts, after, strict=True))
 
 
-def spread(counts: Counts, total: int) -> Counts:
+Room = Callable[[Sequence[int], int], bool]
+"""Whether one more replica of the contender at an index fits beside the counts."""
+
+
+def spread(counts: Counts, total: int, has_room: Room = lambda counts, index: True) -> Counts:  # noqa: ARG005
     """Return counts raised one by one to ``total``, each to the one that grew least relative to where it began.
 
     >>> spread((4, 2), 9)
     (6, 3)
     """
     grown = list(counts)
-    while grown and sum(grown) < total:
-        least = min(range(len(grown)), key=lambda index: grown[index] / max(counts[index], 1))
-        grown[least] += 1
+    while sum(grown) < total:
+        open_ones = [index for index in range(len(grown)) if has_room(grown, index)]
+        if not open_ones:
+            break
+        grown[min(open_ones, key=lambda index: grown[index] / max(counts[index], 1))] += 1
     return tuple(grown)
+
+
+def _has_room(situation: Situation) -> Room:
+    """Return whether every ceiling leaves room: raising to what a ceiling takes away again would flap."""
+    keys = [each.variant.key for each in situation.contenders]
+
+    def has_room(counts: Sequence[int], index: int) -> bool:
+        granted = dict(zip(keys, counts, strict=True))
+        return all(each.room(granted, keys[index]) >= 1 for each in situation.constraints)
+
+    return has_room
 
 
 def _each_one(situation: Situation) -> dict[str, float]:
