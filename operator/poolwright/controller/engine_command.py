@@ -39,7 +39,7 @@ def command_of(workload: Workload, plan: VariantPlan) -> Command:
     Raises
     ------
     ManifestError
-        The engine cannot run the variant's number formats; the message names both.
+        The engine cannot run the variant's number formats or parallelism; the message names both.
     """
     entrypoint, arguments = _BUILDERS[workload.engine](workload, plan)
     return entrypoint, [*arguments, *workload.arguments]
@@ -47,6 +47,11 @@ def command_of(workload: Workload, plan: VariantPlan) -> Command:
 
 def _poolwright(workload: Workload, plan: VariantPlan) -> Command:
     variant = plan.variant
+    if variant.pipeline_parallel > 1:
+        raise ManifestError(
+            f"{variant.key} has {variant.pipeline_parallel} pipeline stages, the Poolwright engine runs in one; "
+            "use VLLM or SGLang"
+        )
     arguments = {
         "--model": workload.model_argument,
         "--served-model-name": workload.model,

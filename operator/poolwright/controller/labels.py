@@ -6,6 +6,7 @@ They are API: users select by them, and a snapshot is rebuilt from them after a 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from poolwright.controller.object_names import MAX_LABEL, bounded
 from poolwright.planner.snapshot import Variant
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
@@ -28,8 +29,8 @@ APPLIED_HASH: Final = "poolwright.io/applied-hash"
 
 
 def pool_selector(pool: str) -> dict[str, str]:
-    """Return the labels of everything that a pool owns."""
-    return {MANAGED_BY: MANAGER, POOL: pool}
+    """Return the labels of everything that a pool owns; a name too long for a label value is cut with a hash."""
+    return {MANAGED_BY: MANAGER, POOL: pool if len(pool) <= MAX_LABEL else bounded(pool)}
 
 
 def tier_selector(pool: str, tier: str) -> dict[str, str]:

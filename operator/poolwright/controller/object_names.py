@@ -38,5 +38,9 @@ def tier_name(pool: str, tier: str) -> str:
 
     >>> tier_name("chat", "interactive")
     'chat-interactive'
+    >>> tier_name("8b", "interactive")
+    'pool-8b-interactive'
     """
-    return bounded(f"{pool}-{tier}")
+    # A Service is named by RFC 1035, which wants a letter first; a pool may begin with a digit.
+    prefix = "pool-" if pool[:1].isdigit() else ""
+    return bounded(f"{prefix}{pool}-{tier}")
