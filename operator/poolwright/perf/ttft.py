@@ -131,7 +131,7 @@ def later_ttft_s(law: StepLaw, load: PrefillLoad) -> Array:
 
 
 def balance_wait_steps(law: StepLaw, arrivals: Array) -> Array:
-    """Return steps that a prompt waits until each group of data-parallel attention has one, equation (6.5).
+    """Return steps that a prompt waits until each group of data-parallel attention has one, equation (6.10).
 
     Collecting one prompt for each of ``d`` groups takes ``d H_d`` arrivals; a prompt waits half of that, or of the
     engine's limit.
