@@ -3,12 +3,15 @@
 {{- end -}}
 
 {{- define "poolwright.serviceAccountName" -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name is empty and serviceAccount.create is false: name the ServiceAccount that exists" -}}
+{{- end -}}
 {{- default (include "poolwright.name" .) .Values.serviceAccount.name -}}
 {{- end -}}
 
 {{- define "poolwright.labels" -}}
 app.kubernetes.io/name: poolwright
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
@@ -16,7 +19,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "poolwright.selector" -}}
 app.kubernetes.io/name: poolwright
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "poolwright.image" -}}

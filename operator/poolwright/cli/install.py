@@ -5,6 +5,7 @@ fails here first.
 """
 
 import base64
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def install_chart(chart: Path, namespace: str, folder: Path, *values: str, helm:
 
 def _kubeconfig(namespace: str, path: Path) -> Path:
     admin = client.Configuration()
-    config.load_kube_config(client_configuration=admin)
+    config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=admin)
     request = client.AuthenticationV1TokenRequest(
         spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=TOKEN_SECONDS)
     )
