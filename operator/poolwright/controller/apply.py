@@ -20,6 +20,8 @@ from poolwright.controller.kube import (
     ConflictError,
     InvalidError,
     Kube,
+    NotFoundError,
+    ResourceKind,
 )
 from poolwright.controller.pod_state import Manifest
 
@@ -69,6 +71,10 @@ async def apply(kube: Kube, wanted: Sequence[Manifest], existing: PoolView) -> A
                 changed.append(name)
         except (ConflictError, InvalidError, NotOwnedError) as error:
             conflicts.append(f"{name}: {error}")
+        except NotFoundError as error:
+            if manifest["kind"] not in OPTIONAL_KINDS:
+                raise
+            conflicts.append(f"{name}: the cluster has no such kind: {error}")
     keep = {name_of(manifest) for manifest in wanted}
     surplus = {name: found for name, found in live.items() if name not in keep and owner_uid(found) == owner}
     deleted = [name for name, found in surplus.items() if await _delete(kube, name, found)]
@@ -109,13 +115,23 @@ async def _live(kube: Kube, wanted: Sequence[Manifest], existing: PoolView) -> d
     live = {f"{DEPLOYMENTS.kind}/{each['metadata']['name']}": each for each in existing.deployments}
     for kind in OWNED_KINDS.values():
         if kind is not DEPLOYMENTS and (kind.kind in kinds or kind.kind not in OPTIONAL_KINDS):
-            found = await kube.list(kind, namespace, selector)
+            found = await _of_kind(kube, kind, namespace, selector)
             live |= {f"{kind.kind}/{each['metadata']['name']}": each for each in found}
     for manifest in wanted:
         if name_of(manifest) not in live:
             other = await kube.get(OWNED_KINDS[manifest["kind"]], manifest["metadata"]["name"], namespace)
             live |= {name_of(manifest): other} if other is not None else {}
     return live
+
+
+async def _of_kind(kube: Kube, kind: ResourceKind, namespace: str, selector: str) -> Sequence[Manifest]:
+    """Return the objects of a kind, none where the cluster lacks an optional one."""
+    try:
+        return await kube.list(kind, namespace, selector)
+    except NotFoundError:
+        if kind.kind not in OPTIONAL_KINDS:
+            raise
+        return ()
 
 
 def name_of(manifest: Manifest) -> str:

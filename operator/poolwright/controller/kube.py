@@ -250,9 +250,8 @@ class Kube:
     def _request(self, method: str, path: str, query: Query, body: Manifest | None, content: str) -> tuple[int, str]:
         """Make one call; status 0 and the reason when there was no answer."""
         headers = {"Accept": "application/json", "Content-Type": content}
-        text = None if body is None else json.dumps(body)
         request = self._api.param_serialize(
-            method, path, query_params=query, header_params=headers, body=text, auth_settings=["BearerToken"]
+            method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
         try:
             response = self._api.call_api(*request, _request_timeout=TIMEOUTS_S)

@@ -109,7 +109,7 @@ POOLWRIGHT = (
 
 VLLM = (
     pool(
-        "assistant",
+        "code",
         {
             "model": {"name": "meta-llama/Llama-3.1-70B"},
             "engine": {
