@@ -20,7 +20,7 @@ from poolwright.planner.menu import Option
 from poolwright.planner.outcome import Load
 from poolwright.queueing.objectives import Objectives
 from poolwright.queueing.sizing import BatchLimits, batch_limits, feasible_rates
-from poolwright.queueing.station import Station
+from poolwright.queueing.station import Station, capacity
 from poolwright.queueing.step_grid import StepTime
 from poolwright.queueing.workload import Array, Workload
 
@@ -182,6 +182,16 @@ def _candidate(
         floor_ttft_s=_seconds(law, 0.0, context, workload.value.mean_input),
         floor_itl_s=_seconds(law, 1.0, context, 0.0),
     )
+
+
+def sustained_per_s(candidate: Candidate, workload: Workload) -> float:
+    """Return the rate [1/s] that one replica sustains without any objective."""
+    return _sustained(Same(candidate), Same(workload))
+
+
+@lru_cache(maxsize=MEMO)
+def _sustained(candidate: Same[Candidate], workload: Same[Workload]) -> float:
+    return capacity(candidate.value.station, workload.value).rate_per_s
 
 
 def with_limits(

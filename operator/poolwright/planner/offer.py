@@ -3,17 +3,19 @@
 Equation (10.4) of docs/model.md.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from poolwright.perf.cost import usd_per_s
-from poolwright.planner.candidates import Candidate, with_limits, workload_of
+from poolwright.planner.candidates import Candidate, sustained_per_s, with_limits, workload_of
 from poolwright.planner.outcome import Load
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.prices import price_usd_per_s
 from poolwright.planner.snapshot import Variant, VariantState
 from poolwright.planner.verify import Verdict, verified
+from poolwright.queueing.workload import Workload
 
 LIMITS_RATIO: Final = 0.9
 """Share of the best rate above which running replicas keep their batch limits [ratio]: changing them is a rollout."""
@@ -55,6 +57,19 @@ def variant_of(tier: str, candidate: Candidate) -> Variant:
         kv_format=config.kv_format,
         tensor_parallel=config.tensor_parallel,
     )
+
+
+def least_cost(candidate: Candidate, workload: Workload, load: Load, prices: Mapping[str, float]) -> float:
+    """Return a cost [$/s] that no number of replicas that carries the load can be below; infinite without a price.
+
+    What a replica sustains without objectives is more than it serves within them, however many share the load.
+    """
+    config = candidate.config
+    price = usd_per_s(config, price_usd_per_s(config.accelerator, prices))
+    sustained = sustained_per_s(candidate, workload)
+    if price is None or sustained <= 0.0:
+        return math.inf
+    return price * max(math.ceil(load.rate_per_s / sustained), 1)
 
 
 def offer_of(

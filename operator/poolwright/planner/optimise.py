@@ -4,6 +4,7 @@ Returns a proposal; limits come afterwards. A candidate without a price is ranke
 Equations (10.4) and (10.6) of docs/model.md.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from poolwright.planner.arithmetic import (
     shortfall,
 )
 from poolwright.planner.candidates import Candidate, Rejected, workload_of
-from poolwright.planner.offer import Offer, offer_of
+from poolwright.planner.offer import Offer, least_cost, offer_of, variant_of
 from poolwright.planner.outcome import Load, RunnerUp, Step
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.reason import Binding, Reason
@@ -69,8 +70,7 @@ def optimised(
         Price overrides by accelerator [$/s].
     """
     current = max(running, key=lambda each: (each.wanted, each.variant.key), default=None)
-    sized = (offer_of(tier, load, each, prices, running) for each in found if each.is_feasible)
-    offers = sorted((each for each in sized if each.verdict.is_feasible), key=lambda each: each.rank)
+    offers = _offers(tier, load, found, running, prices)
     if not offers:
         return _nothing(tier, load, found, rejected)
     best = offers[0]
@@ -91,6 +91,35 @@ def optimised(
             replicas_step(chosen, load, tier),
         ),
     )
+
+
+def _offers(
+    tier: TierPolicy,
+    load: Load,
+    found: Sequence[Candidate],
+    running: Sequence[VariantState],
+    prices: Mapping[str, float],
+) -> list[Offer]:
+    """Return feasible offers, best first: branch and bound over a cost that no offer can be below.
+
+    Sizing is dear and the bound is cheap, so candidates that cannot win are left out once enough lost.
+    """
+    workload = workload_of(load)
+    runs = {each.variant for each in running}
+    bounded = sorted(
+        ((least_cost(each, workload, load, prices), each) for each in found if each.is_feasible),
+        key=lambda pair: (pair[0], pair[1].name),
+    )
+    offers: list[Offer] = []
+    for bound, each in bounded:
+        costs = [offer.cost_usd_per_s for offer in offers if offer.cost_usd_per_s is not None]
+        has_lost = len(offers) > RUNNERS_UP and bound > min(costs, default=math.inf)
+        if has_lost and variant_of(tier.name, each) not in runs:
+            continue
+        offer = offer_of(tier, load, each, prices, running)
+        if offer.verdict.is_feasible:
+            offers.append(offer)
+    return sorted(offers, key=lambda offer: offer.rank)
 
 
 def _stays(kept: Offer, best: Offer, load: Load) -> bool:

@@ -3,15 +3,14 @@
 The closed form proposes and, today, also judges; a simulation can take the judge's place without anybody else noticing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from poolwright.planner.candidates import Candidate
 from poolwright.planner.outcome import Load
 from poolwright.queueing.objectives import Objectives
-from poolwright.queueing.predict import Prediction, predict
-from poolwright.queueing.sizing import smallest_replicas
+from poolwright.queueing.sizing import attainments, smallest_replicas
 from poolwright.queueing.workload import Arrivals, RateDistribution, Workload
 
 LEAST_RATE_PER_S: Final = 1e-3
@@ -30,14 +29,20 @@ class Verdict:
     attainment: tuple[tuple[int, float], ...]
 
 
-Judge = Callable[[Candidate, Workload, Arrivals | RateDistribution, int], Prediction]
+Judge = Callable[[Candidate, Workload, Arrivals | RateDistribution, Objectives, Sequence[int]], Sequence[float]]
+"""Least probability at any objective for each number of replicas."""
 
 
 def closed_form(
-    candidate: Candidate, workload: Workload, rates: Arrivals | RateDistribution, replicas: int
-) -> Prediction:
-    """Return the closed form's prediction."""
-    return predict(candidate.station, workload, rates, replicas=replicas)
+    candidate: Candidate,
+    workload: Workload,
+    rates: Arrivals | RateDistribution,
+    objectives: Objectives,
+    replicas: Sequence[int],
+) -> Sequence[float]:
+    """Return the closed form's probabilities."""
+    found = attainments(candidate.station, workload, rates, objectives, replicas)
+    return tuple(float(each) for each in found)
 
 
 def rates_of(load: Load) -> Arrivals | RateDistribution:
@@ -55,13 +60,11 @@ def verified(
     proposed = smallest_replicas(candidate.station, workload, rates, objectives, most=MOST_REPLICAS)
     replicas = proposed.replicas
 
-    def share(count: int) -> float:
-        return min(judge(candidate, workload, rates, count).attainment(objectives).values()) if count else 0.0
-
-    around = {count: share(count) for count in (replicas - 1, replicas, replicas + 1) if count >= 0}
-    enough = [count for count, attained in around.items() if attained >= objectives.percentile_ratio]
+    around = [count for count in (replicas - 1, replicas, replicas + 1) if count >= 1]
+    attained = dict(zip(around, judge(candidate, workload, rates, objectives, around), strict=True))
+    enough = [count for count, share in attained.items() if share >= objectives.percentile_ratio]
     return Verdict(
         replicas=min(enough, default=replicas),
         is_feasible=proposed.is_feasible and bool(enough),
-        attainment=tuple(sorted(around.items())),
+        attainment=tuple(attained.items()),
     )

@@ -19,7 +19,7 @@ from poolwright.queueing.station import Capacity, Station, capacity
 from poolwright.queueing.steady import Limits, Routing, steady
 from poolwright.queueing.step_grid import StepGrid
 from poolwright.queueing.ttft import TtftDistribution
-from poolwright.queueing.workload import Arrivals, RateDistribution, Workload
+from poolwright.queueing.workload import Arrivals, RateDistribution, Workload, rate_levels, request_weights
 
 Array = NDArray[np.float64]
 
@@ -53,8 +53,7 @@ class Prediction:
         )
         rates = rates_per_s / replicas
         state = steady(grid, moments, limits, rates, replicas=replicas, dispersion=dispersion, routing=routing)
-        # Requests, not time, are what percentiles are taken over: a busy window counts for more.
-        self._weights = weights * np.maximum(rates_per_s, 1e-9) / np.sum(weights * np.maximum(rates_per_s, 1e-9))
+        self._weights = request_weights(rates_per_s, weights)
         self._state, self._moments, self._station, self._workload = state, moments, station, workload
         self._grid, self._replicas = grid, replicas
         self._mean_rate = float(np.average(rates_per_s, weights=weights))
@@ -191,10 +190,7 @@ def predict(
     """
     if replicas < 1:
         raise ValueError(f"replicas is {replicas}, must be at least 1")
-    if isinstance(rates, Arrivals):
-        levels, weights, dispersion = np.array([rates.rate_per_s]), np.ones(1), rates.dispersion
-    else:
-        levels, weights, dispersion = np.array(rates.rates_per_s, float), np.array(rates.weights, float), 1.0
+    levels, weights, dispersion = rate_levels(rates)
     return Prediction(
         station,
         workload,

@@ -4,6 +4,8 @@ Limits first: the token budget of a step trades time between tokens against time
 knob; the sequence limit is the smallest within 2 % of the best rate, never above what the KV cache holds.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,13 +14,12 @@ from numpy.typing import NDArray
 
 from poolwright.queueing.itl import ItlDistribution
 from poolwright.queueing.objectives import Objectives
-from poolwright.queueing.predict import predict
 from poolwright.queueing.slots import slot_wait
-from poolwright.queueing.station import Station, kv_limit
+from poolwright.queueing.station import Station, capacity, kv_limit
 from poolwright.queueing.steady import Limits, Steady, steady
 from poolwright.queueing.step_grid import StepGrid, StepTime, step_grid
 from poolwright.queueing.ttft import TtftDistribution
-from poolwright.queueing.workload import Arrivals, RateDistribution, Workload
+from poolwright.queueing.workload import Arrivals, RateDistribution, Workload, rate_levels, request_weights
 
 Array = NDArray[np.float64]
 
@@ -31,6 +32,8 @@ MOST_SEQUENCES: Final = 1024
 """Largest sequence limit: the largest default that an engine ships."""
 NEAR_BEST: Final = 0.98
 """Share of the best rate that a smaller limit must keep [ratio]."""
+TRIED: Final = 8
+"""Numbers of replicas that are looked at together: one call on eight costs little more than on one."""
 LOADS: Final = np.array([0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.58, 0.66, 0.73, 0.8, 0.85, 0.9, 0.94, 0.97])
 """Shares of capacity at which feasibility is looked at; the largest feasible one is refined by its neighbours."""
 
@@ -111,7 +114,7 @@ def feasible_rates(
         block_tokens=block_tokens,
     )
     state = steady(law, moments, wide, LOADS[:, None] * most)
-    margin = _margin(state, workload, objectives)
+    margin = np.min(probabilities(state, workload, objectives), axis=0) - objectives.percentile_ratio
     feasible = margin >= 0.0
     best = np.where(feasible.any(axis=0), len(LOADS) - 1 - np.argmax(feasible[::-1], axis=0), -1)
     above = np.minimum(best + 1, len(LOADS) - 1)
@@ -122,19 +125,47 @@ def feasible_rates(
     return np.where(best >= 0, load * most, 0.0)
 
 
-def _margin(state: Steady, workload: Workload, objectives: Objectives) -> Array:
-    """Return by how much the least probability at any objective exceeds the percentile."""
+def probabilities(state: Steady, workload: Workload, objectives: Objectives) -> list[Array]:
+    """Return the probability at each stated objective, each of the state's shape."""
     moments = workload.moments
-    margins = [np.ones_like(state.rate_per_s)]
+    found = []
     ttft = TtftDistribution(state, moments, slot_wait(state, moments, workload))
     if objectives.ttft_s is not None:
-        margins.append(ttft.probability(objectives.ttft_s))
+        found.append(ttft.probability(objectives.ttft_s))
     if objectives.itl_s is not None:
-        margins.append(ItlDistribution(state, moments).probability(objectives.itl_s))
+        found.append(ItlDistribution(state, moments).probability(objectives.itl_s))
     if objectives.end_to_end_s is not None:
         left = [objectives.end_to_end_s - max(count - 1.0, 0.0) * state.itl_s for count in moments.output_bins]
-        margins.append(np.mean([ttft.probability(each) for each in left], axis=0))
-    return np.asarray(np.min(margins, axis=0) - objectives.percentile_ratio)
+        found.append(np.mean([ttft.probability(each) for each in left], axis=0))
+    return found
+
+
+def attainments(
+    station: Station,
+    workload: Workload,
+    rates: Arrivals | RateDistribution,
+    objectives: Objectives,
+    replicas: Sequence[int],
+    *,
+    grid: StepGrid | None = None,
+) -> Array:
+    """Return the least probability at any objective for each number of replicas, shape (numbers,).
+
+    As ``predict(...).attainment(objectives)``, for many numbers at once.
+    """
+    levels, weights, dispersion = rate_levels(rates)
+    counts = np.array(replicas, dtype=np.float64)[:, None]
+    limits = Limits(
+        max_num_seqs=float(station.max_num_seqs),
+        max_num_batched_tokens=float(station.max_num_batched_tokens),
+        kv_capacity_tokens=station.kv_capacity_tokens,
+        block_tokens=station.block_tokens,
+    )
+    law = grid or station.grid(workload)
+    moments = workload.moments
+    state = steady(law, moments, limits, levels[None, :] / counts, replicas=counts, dispersion=dispersion)
+    shares = request_weights(levels, weights)
+    return np.asarray(np.min([each @ shares for each in probabilities(state, workload, objectives)], axis=0))
 
 
 def smallest_replicas(
@@ -146,19 +177,28 @@ def smallest_replicas(
     most: int = 4096,
     grid: StepGrid | None = None,
 ) -> Sizing:
-    """Return the fewest replicas that meet the objectives, by doubling and bisection."""
+    """Return the fewest replicas that meet the objectives: a search that tries ``TRIED`` numbers at a time."""
     law = grid or station.grid(workload)
-
-    def is_enough(replicas: int) -> bool:
-        return predict(station, workload, rates, replicas=replicas, grid=law).meets(objectives)
-
-    high = 1
-    while not is_enough(high):
-        if high >= most:
-            return Sizing(replicas=most, is_feasible=False)
-        high = min(2 * high, most)
-    low = high // 2
+    levels, weights, _ = rate_levels(rates)
+    sustained = capacity(station, workload, law).rate_per_s
+    if sustained <= 0.0:
+        return Sizing(replicas=most, is_feasible=False)
+    # Fewer than the mean load needs without any objective are never enough.
+    low = min(max(math.ceil(float(np.average(levels, weights=weights)) / sustained), 1), most) - 1
+    high, step = most + 1, 1
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
+        last = high - 1
+        tried = (
+            [min(low + step * (1 << k), last) for k in range(TRIED)]
+            if high > most
+            else [low + max((high - low) * k // (TRIED + 1), 1) for k in range(1, TRIED + 1)]
+        )
+        tried = sorted({count for count in tried if low < count < high})
+        enough = attainments(station, workload, rates, objectives, tried, grid=law) >= objectives.percentile_ratio
+        first = int(np.argmax(enough)) if enough.any() else len(tried)
+        low = tried[first - 1] if first > 0 else low
+        high = tried[first] if first < len(tried) else high
+        step = step << TRIED
+        if high > most and low == most:
+            return Sizing(replicas=most, is_feasible=False)
     return Sizing(replicas=high, is_feasible=True)

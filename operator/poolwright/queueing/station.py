@@ -87,7 +87,8 @@ def prefill_price_s(grid: StepGrid, sequences: Array, per_step: Array, arrivals:
     carries more. With roofline steps decode bytes hide prefill FLOPs, so the price is a secant and not a constant.
     Equation (9.3).
     """
-    lump = np.clip(per_step / np.maximum(-np.expm1(-arrivals), 1e-12), 1.0, np.maximum(chunk - sequences, 1.0))
+    most = np.maximum(chunk - sequences, 1.0)
+    lump = np.minimum(np.maximum(per_step / np.maximum(-np.expm1(-arrivals), 1e-12), 1.0), most)
     return np.asarray((grid.seconds(sequences, lump) - grid.decode_s(sequences)) / lump)
 
 

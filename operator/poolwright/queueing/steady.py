@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 
 ROUNDS: Final = 25
 """Damped rounds of the fixed point: enough for 1e-6 up to 95 % of load."""
+CONVERGED: Final = 1e-6
+"""Relative change of the batch at which the fixed point is left [ratio]."""
 DAMPING: Final = 0.5
 """Share of a new value that each round takes [ratio]."""
 SATURATED: Final = 0.999
@@ -134,7 +136,10 @@ def steady(
     for _ in range(ROUNDS):
         law = _secants(grid, moments, batch, rate, chunk)
         itl, spread, alone = _itl(law, moments, rate, share, pool if routing is Routing.LEAST_REQUESTS else 1.0)
-        batch = (1.0 - DAMPING) * batch + DAMPING * np.clip(rate * moments.m * itl, 0.0, usable)
+        previous = batch
+        batch = (1.0 - DAMPING) * batch + DAMPING * np.minimum(rate * moments.m * itl, usable)
+        if np.all(np.abs(batch - previous) <= CONVERGED * batch):
+            break
     variance = batch * (1.0 - law.rho_prefill) / np.maximum(1.0 - law.rho, 1e-6) * spread
     return Steady(
         rate_per_s=rate,

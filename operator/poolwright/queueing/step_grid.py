@@ -53,7 +53,9 @@ class StepGrid:
 
     def decode_s(self, sequences: Array) -> Array:
         """Return step times without prefill [s]."""
-        return self.seconds(sequences, np.zeros_like(sequences))
+        i, u = _cells(self.sequences, sequences)
+        column = self.times_s[:, 0]
+        return np.asarray(column[i] + u * (column[i + 1] - column[i]))
 
     def context_slope_s(self, sequences: Array) -> Array:
         """Return seconds per token of summed context."""
@@ -81,5 +83,7 @@ def _points(largest: float) -> Array:
 
 
 def _cells(grid: Array, values: Array) -> tuple[NDArray[np.intp], Array]:
-    index = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, len(grid) - 2)
-    return index, (values - grid[index]) / (grid[index + 1] - grid[index])
+    # grid[0] is 0 and no value is below it: only the upper end needs care.
+    index = np.minimum(grid.searchsorted(values, side="right") - 1, len(grid) - 2)
+    left = grid[index]
+    return index, (values - left) / (grid[index + 1] - left)

@@ -167,6 +167,19 @@ class RateDistribution:
             raise ValueError("rates and weights must not be negative, and not all weights 0")
 
 
+def rate_levels(rates: Arrivals | RateDistribution) -> tuple[Array, Array, float]:
+    """Return rates [1/s], their shares of time, and the index of dispersion inside each."""
+    if isinstance(rates, Arrivals):
+        return np.array([rates.rate_per_s]), np.ones(1), rates.dispersion
+    return np.array(rates.rates_per_s, dtype=np.float64), np.array(rates.weights, dtype=np.float64), 1.0
+
+
+def request_weights(rates_per_s: Array, weights: Array) -> Array:
+    """Return shares of requests: percentiles are taken over requests, and a busy window has more of them than time."""
+    raw = weights * np.maximum(rates_per_s, 1e-9)
+    return np.asarray(raw / raw.sum())
+
+
 def _lognormal(mean: float, cv: float) -> Array:
     """Return QUANTILES equally likely log-normal lengths with this mean, none below 1."""
     sigma = np.sqrt(np.log1p(cv * cv))

@@ -1,0 +1,73 @@
+"""``poolwright plan``: what a pool would get for a stated load, without a cluster.
+
+Reads, plans, prints; exit code 1 when the objectives cannot be met, 2 when the input is wrong.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from poolwright.cli.pool_file import planned, read_pool
+from poolwright.planner.explain import dollars, dollars_per_h, explained, ms_text
+from poolwright.planner.outcome import Plan
+from poolwright.units import percent_from_ratio
+
+PIPE_COLUMNS: Final = 170
+"""Width of the table where the output is no terminal: it fits."""
+
+
+@click.command()
+@click.option("-f", "--file", "path", required=True, help="YAML with one InferencePool; - reads standard input.")
+@click.option("--rate", type=click.FloatRange(min=0.0, max=1e6), help="Requests per second, shared by the tiers.")
+@click.option("--inventory", help="Accelerators there are, such as h100-sxm=8,l40s=16. Default: enough of each.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole plan with its steps as JSON (SI units).")
+def plan(path: str, rate: float | None, inventory: str | None, *, as_json: bool) -> None:
+    """Plan a pool without a cluster: accelerators, replicas, batch limits, latency, cost, and why."""
+    made = planned(read_pool(path), rate, inventory)
+    if as_json:
+        click.echo(json.dumps(_json(dataclasses.asdict(made)), indent=2))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        console.print(plan_table(made))
+        click.echo(explained(made))
+    sys.exit(0 if all(tier.meets_objectives for tier in made.tiers) else 1)
+
+
+def plan_table(plan: Plan) -> Table:
+    """Return one row per variant."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("tier", "runs on", "replicas", "max_num_seqs", "max_num_batched_tokens"):
+        table.add_column(name, justify="left" if name in ("tier", "runs on") else "right")
+    for name in ("TTFT", "ITL", "utilisation", "$/h", "$ per M tokens", "binding"):
+        table.add_column(name, justify="right")
+    for tier in plan.tiers:
+        for each in tier.variants:
+            table.add_row(
+                tier.tier,
+                each.variant.key.removeprefix(f"{tier.tier}-"),
+                str(each.replicas),
+                str(each.max_num_seqs),
+                str(each.max_num_batched_tokens),
+                ms_text(each.predicted.ttft_s),
+                ms_text(each.predicted.itl_s),
+                f"{percent_from_ratio(each.predicted.utilisation_ratio):.0f} %",
+                dollars_per_h(each.cost_usd_per_s),
+                dollars(each.usd_per_million_tokens),
+                tier.binding,
+            )
+    return table
+
+
+def _json(value: Any) -> Any:
+    """Return a value that JSON has: infinite and undefined numbers become null."""
+    if isinstance(value, dict):
+        return {key: _json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,223 @@
+"""From a tier's proposal and granted replicas to what is reported: predictions, cost, and the step that decided.
+
+Only describes; numbers of replicas come from ``limits`` and ``transition``.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from poolwright.hardware.catalogue import Catalogue, UnknownAcceleratorError
+from poolwright.planner.candidates import Candidate, Rejected, candidates, with_limits, workload_of
+from poolwright.planner.ceilings import ReplicaCost
+from poolwright.planner.menu import Option
+from poolwright.planner.optimise import Proposal
+from poolwright.planner.outcome import Load, Predicted, Step, TierPlan, VariantPlan
+from poolwright.planner.policy import PoolPolicy, TierPolicy
+from poolwright.planner.prices import price_usd_per_s, usd_per_million_tokens
+from poolwright.planner.reason import Binding, Reason
+from poolwright.planner.snapshot import Variant, VariantState
+from poolwright.planner.verify import LEAST_RATE_PER_S
+from poolwright.queueing.objectives import Objectives
+from poolwright.queueing.predict import predict
+from poolwright.queueing.workload import RateDistribution
+
+QUEUE_S: Final = 60.0
+"""Longest wait that a full queue stands for where a tier states no latency for whole requests [s]."""
+
+BINDING_OF: Final = {
+    Reason.PINNED: Binding.PIN,
+    Reason.MIN_REPLICAS: Binding.MIN_REPLICAS,
+    Reason.MAX_REPLICAS: Binding.MAX_REPLICAS,
+    Reason.ACCELERATOR_LIMIT: Binding.ACCELERATORS,
+    Reason.BUDGET: Binding.BUDGET,
+    Reason.SIGNAL_MISSING: Binding.SIGNAL,
+    Reason.STABILISATION: Binding.STABILISATION,
+    Reason.RATE_LIMIT: Binding.STABILISATION,
+}
+"""What a person would have to move, where a limit and not the model decided."""
+
+SILENT: Final = (Reason.WITHIN_LIMITS, Reason.DEMAND)
+"""Reasons of steps that left the number as it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """One variant of a tier: its replicas, the candidate that describes it, and the state that runs now, if any."""
+
+    variant: Variant
+    replicas: int
+    candidate: Candidate | None
+    state: VariantState | None
+
+
+def tier_plan(
+    tier: TierPolicy,
+    load: Load,
+    proposal: Proposal,
+    granted: Sequence[Granted],
+    steps: Sequence[Step],
+    costs: Mapping[Variant, ReplicaCost],
+) -> TierPlan:
+    """Return the plan of one tier; ``granted`` begins with the chosen variant, ``steps`` are those of its limits."""
+    plans = tuple(_variant_plan(tier, load, each, granted, costs[each.variant]) for each in granted)
+    deciding = next((step for step in reversed(steps) if step.reason not in SILENT), None)
+    replicas = plans[0].replicas if plans else 0
+    is_served = proposal.offer is not None and replicas > 0
+    idle = load.rate_per_s == 0.0 and load.may_lower
+    is_met = idle or (is_served and plans[0].predicted.attainment_ratio >= tier.objectives.percentile_ratio)
+    reason, detail = (deciding.reason, deciding.detail) if deciding else _unlimited(load, proposal)
+    if proposal.offer is None:
+        reason, detail = proposal.reason, proposal.detail
+    return TierPlan(
+        tier=tier.name,
+        load=load,
+        variants=plans,
+        wanted_replicas=wanted_of(load, proposal),
+        reason=reason,
+        detail=detail,
+        binding=BINDING_OF.get(reason, proposal.binding),
+        meets_objectives=is_met,
+        runners_up=proposal.runners_up,
+        steps=(*load.steps, *proposal.steps, *steps),
+    )
+
+
+def wanted_of(load: Load, proposal: Proposal) -> int:
+    """Return how many replicas the model wants: none without any demand."""
+    if proposal.offer is None or load.rate_per_s <= 0.0:
+        return 0
+    return proposal.offer.verdict.replicas
+
+
+def _unlimited(load: Load, proposal: Proposal) -> tuple[Reason, str]:
+    """Return why, where no limit moved the number: the load's last word, or the choice of the variant."""
+    if proposal.reason is Reason.CHURN:
+        return proposal.reason, proposal.detail
+    speaking = [
+        step for step in load.steps if step.reason in (Reason.BACKLOG, Reason.STATIC_DEMAND, Reason.ZERO_MEASUREMENT)
+    ]
+    reason = speaking[-1].reason if speaking and speaking[-1].name != "lengths" else Reason.DEMAND
+    return reason, next((step.detail for step in proposal.steps if step.name == "replicas"), proposal.detail)
+
+
+def _variant_plan(
+    tier: TierPolicy, load: Load, own: Granted, granted: Sequence[Granted], cost: ReplicaCost
+) -> VariantPlan:
+    total_usd_per_s = None if cost.usd_per_s is None else cost.usd_per_s * own.replicas
+    share = _share(own, granted)
+    candidate = own.candidate
+    sequences, tokens, per_replica = 1, 1, 0.0
+    if candidate is not None:
+        sequences, tokens = candidate.limits.max_num_seqs, candidate.limits.max_num_batched_tokens
+        per_replica = candidate.limits.rate_per_s
+    elif own.state is not None:
+        sequences, tokens = max(own.state.max_num_seqs, 1), max(own.state.max_num_batched_tokens, 1)
+    return VariantPlan(
+        variant=own.variant,
+        replicas=own.replicas,
+        max_num_seqs=sequences,
+        max_num_batched_tokens=tokens,
+        max_queued_requests=max(math.ceil(per_replica * _patience_s(tier.objectives)), 1),
+        predicted=_predicted(tier, load, own, share),
+        cost_usd_per_s=total_usd_per_s,
+        power_w=cost.power_w * own.replicas,
+        usd_per_million_tokens=_per_million(total_usd_per_s, load, share),
+        weight_bytes=candidate.memory.weight_bytes * own.variant.accelerators if candidate else 0.0,
+    )
+
+
+def _patience_s(objectives: Objectives) -> float:
+    """Return how long a request may wait before it is hopeless [s]: longer queues only make everybody late."""
+    return objectives.ttft_s or objectives.end_to_end_s or QUEUE_S
+
+
+def _share(own: Granted, granted: Sequence[Granted]) -> float:
+    """Return which part of the load a variant carries, by what its replicas can serve."""
+
+    def ability(each: Granted) -> float:
+        return each.replicas * (each.candidate.limits.rate_per_s if each.candidate else 0.0)
+
+    total = sum(ability(each) for each in granted)
+    return ability(own) / total if total > 0.0 else 1.0 / len(granted)
+
+
+def _per_million(cost_usd_per_s: float | None, load: Load, share: float) -> float | None:
+    whole = usd_per_million_tokens(cost_usd_per_s, load)
+    return None if whole is None or share <= 0.0 else whole / share
+
+
+def _predicted(tier: TierPolicy, load: Load, own: Granted, share: float) -> Predicted:
+    if own.candidate is None or own.replicas < 1:
+        return NOTHING
+    rates = tuple(max(rate * share, LEAST_RATE_PER_S) for rate in load.rates_per_s)
+    arrivals = RateDistribution(rates_per_s=rates, weights=load.weights)
+    prediction = predict(own.candidate.station, workload_of(load), arrivals, replicas=own.replicas)
+    percentile = tier.objectives.percentile_ratio
+    return Predicted(
+        ttft_s=prediction.ttft_s(percentile),
+        itl_s=prediction.itl_s(percentile),
+        end_to_end_s=prediction.end_to_end_s(percentile),
+        utilisation_ratio=prediction.utilisation_ratio,
+        kv_utilisation_ratio=prediction.kv_utilisation_ratio,
+        mean_batch=prediction.mean_batch,
+        capacity_per_s=prediction.capacity_per_s,
+        attainment_ratio=min(prediction.attainment(tier.objectives).values()),
+    )
+
+
+NOTHING: Final = Predicted(
+    ttft_s=math.inf,
+    itl_s=math.inf,
+    end_to_end_s=math.inf,
+    utilisation_ratio=0.0,
+    kv_utilisation_ratio=0.0,
+    mean_batch=0.0,
+    capacity_per_s=0.0,
+    attainment_ratio=0.0,
+)
+"""What no replica serves: nothing arrives in time."""
+
+
+def candidate_of(
+    state: VariantState, policy: PoolPolicy, tier: TierPolicy, load: Load, catalogue: Catalogue
+) -> Candidate | None:
+    """Return the candidate that describes what runs already, with its limits; None where the catalogue lost it."""
+    variant = state.variant
+    try:
+        accelerator = catalogue.accelerator(variant.accelerator)
+    except UnknownAcceleratorError:
+        return None
+    option = Option(
+        accelerator=accelerator,
+        weight_format=variant.weight_format,
+        kv_format=variant.kv_format,
+        tensor_parallel=variant.tensor_parallel,
+    )
+    found, _ = candidates(policy.model, (option,), load, tier.objectives)
+    if not found or state.max_num_seqs < 1:
+        return found[0] if found else None
+    sequences, tokens = state.max_num_seqs, state.max_num_batched_tokens
+    return with_limits(found[0], workload_of(load), tier.objectives, sequences=sequences, tokens=tokens)
+
+
+def replica_cost(variant: Variant, catalogue: Catalogue, prices: Mapping[str, float]) -> ReplicaCost:
+    """Return what one replica of a variant costs and draws at most; nothing known of one that the catalogue lost."""
+    try:
+        accelerator = catalogue.accelerator(variant.accelerator)
+    except UnknownAcceleratorError:
+        return ReplicaCost(usd_per_s=None, power_w=0.0)
+    price = price_usd_per_s(accelerator, prices)
+    return ReplicaCost(
+        usd_per_s=None if price is None else price * variant.accelerators,
+        power_w=accelerator.tdp_w * variant.accelerators,
+    )
+
+
+def unpriced(option: Option, prices: Mapping[str, float]) -> Rejected | None:
+    """Return why an option is out under a budget: its cost cannot be held against it."""
+    if price_usd_per_s(option.accelerator, prices) is not None:
+        return None
+    name = option.accelerator.name
+    return Rejected(name=name, detail=f"{name} has no price, and the pool has a budget in dollars")
