@@ -70,4 +70,6 @@ def _parsed(lines: list[str]) -> Iterator[Sample]:
         raise ExpositionError(f"the page does not parse: {type(error).__name__} {error}") from error
     for family in families:
         for sample in family.samples:
+            if sample.name not in NAMES:
+                raise ExpositionError(f"the page does not parse: {sample.name!r} is no name")
             yield Sample(name=sample.name, value=float(sample.value), labels=sample.labels)
