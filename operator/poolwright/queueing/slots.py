@@ -37,17 +37,18 @@ def slot_wait(state: Steady, moments: Moments, workload: Workload) -> SlotWait:
     places = state.replicas * state.sequences
     theta, probability, mean = np.ones_like(places), np.zeros_like(places), np.zeros_like(places)
     load = np.clip(state.rate_per_s / np.maximum(state.capacity_per_s, 1e-12), 1e-9, 1.0 - 1e-6)
-    work = workload.work_cv2(float(np.mean(state.price_s)), float(np.mean(state.itl_s)))
+    work = workload.work_cv2(state.price_s, state.itl_s)
     residence = state.sequences / np.maximum(state.capacity_per_s, 1e-12)
     below, at_cap = _chain(state, moments, places)
-    variance = np.full_like(places, work)
+    variance = work
     for _ in range(ROUNDS):
         theta = -2.0 * np.log(load) / np.maximum(state.pool_dispersion + variance, 1e-6)
         tail = at_cap / -np.expm1(-theta)
         probability = tail / (below + tail)
         mean = 1.0 / (-np.expm1(-theta) * state.replicas * np.maximum(state.capacity_per_s, 1e-12))
         busy = probability * mean / (1.0 - load)
-        variance = work + (1.0 - work) / (1.0 + MEMORY_RATIO * busy / residence) if work <= 1.0 else variance
+        forgotten = work + (1.0 - work) / (1.0 + MEMORY_RATIO * busy / residence)
+        variance = np.where(work <= 1.0, forgotten, work)
     return SlotWait(probability=np.clip(probability, 0.0, 1.0), mean_s=mean)
 
 

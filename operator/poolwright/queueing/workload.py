@@ -106,11 +106,14 @@ class Workload:
             output_bins=_bins(outputs, self.weights),
         )
 
-    def work_cv2(self, per_input_s: float, per_token_s: float) -> float:
-        """Return the squared coefficient of variation of a request's work."""
-        work = per_input_s * self.input_tokens + per_token_s * (self.output_tokens - 1.0)
-        mean = self._mean(work)
-        return max(self._mean(work**2) / mean**2 - 1.0, 0.0) if mean > 0.0 else 0.0
+    def work_cv2(self, per_input_s: ArrayLike, per_token_s: ArrayLike) -> Array:
+        """Return the squared coefficient of variation of a request's work, in the broadcast shape of the prices."""
+        price, pace = np.asarray(per_input_s, dtype=np.float64), np.asarray(per_token_s, dtype=np.float64)
+        inputs, later = self.input_tokens, self.output_tokens - 1.0
+        mean = price * self._mean(inputs) + pace * self._mean(later)
+        square = price**2 * self._mean(inputs**2) + pace**2 * self._mean(later**2)
+        square = square + 2.0 * price * pace * self._mean(inputs * later)
+        return np.maximum(square / np.maximum(mean, 1e-12) ** 2 - 1.0, 0.0)
 
     def _mean(self, values: Array) -> float:
         return float(np.dot(values, self.weights))

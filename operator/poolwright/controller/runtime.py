@@ -1,0 +1,73 @@
+"""Everything that one running operator has: client, mirror, facts, queue, metrics, memory; built once."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from poolwright.controller.clock import Clock
+from poolwright.controller.facts import FactsCache
+from poolwright.controller.kube import Kube
+from poolwright.controller.lease import Lease
+from poolwright.controller.metrics_adapter import MetricsSource
+from poolwright.controller.mirror import Mirror
+from poolwright.controller.pod_state import PoolRef
+from poolwright.controller.prometheus_source import PrometheusSource
+from poolwright.controller.settings import Settings
+from poolwright.controller.telemetry import Telemetry
+from poolwright.controller.work_queue import WorkQueue
+from poolwright.controller.workload import ManifestOptions
+from poolwright.planner.policy import PoolPolicy
+from poolwright.planner.snapshot import History
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What is kept of one pool between two passes; after a restart it begins anew, and nothing is lowered on it.
+
+    ``policy`` is the translated spec, valid for one generation and one version of the facts.
+    """
+
+    history: History = field(default_factory=History)
+    policy: PoolPolicy | None = None
+    policy_version: object = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Runtime:
+    """The parts of one operator.
+
+    Attributes
+    ----------
+    metrics
+        Where signals come from.
+    prometheus
+        Where user's queries are asked; None where no server is configured.
+    synced
+        Whether everything has been listed at least once.
+    trouble
+        Why it cannot work now, for readiness; empty when it can.
+    """
+
+    settings: Settings
+    clock: Clock
+    kube: Kube
+    lease: Lease
+    mirror: Mirror
+    facts: FactsCache
+    queue: WorkQueue[PoolRef]
+    telemetry: Telemetry
+    metrics: MetricsSource
+    options: ManifestOptions
+    prometheus: PrometheusSource | None = None
+    memories: dict[PoolRef, Memory] = field(default_factory=dict)
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    trouble: str = "starting"
+    passes: int = 0
+
+    def forget(self, pool: PoolRef) -> None:
+        """Drop everything kept of a pool that is gone; its objects go with their owner reference."""
+        self.memories.pop(pool, None)
+        self.telemetry.forget(pool)
+        self.queue.forget(pool)
+        forget = getattr(self.metrics, "forget", None)
+        if forget is not None:
+            forget(pool)
