@@ -113,7 +113,7 @@ class Workload:
         mean = price * self._mean(inputs) + pace * self._mean(later)
         square = price**2 * self._mean(inputs**2) + pace**2 * self._mean(later**2)
         square = square + 2.0 * price * pace * self._mean(inputs * later)
-        return np.maximum(square / np.maximum(mean, 1e-12) ** 2 - 1.0, 0.0)
+        return np.asarray(np.maximum(square / np.maximum(mean, 1e-12) ** 2 - 1.0, 0.0))
 
     def _mean(self, values: Array) -> float:
         return float(np.dot(values, self.weights))
