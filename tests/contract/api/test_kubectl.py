@@ -87,7 +87,7 @@ def test_an_autoscaler_finds_replicas_and_selector_in_the_scale_of_a_pinned_pool
 def test_an_autoscaler_finds_no_scale_to_fight_over_while_nobody_pinned_the_pool(
     custom: client.CustomObjectsApi, pool: Json
 ) -> None:
-    with pytest.raises(ApiException, match="spec replicas field .* does not exist"):
+    with pytest.raises(ApiException, match=r"spec replicas field .* does not exist"):
         custom.get_namespaced_custom_object_scale(**pool)
 
 
