@@ -1,11 +1,18 @@
+{{/* Values that are each allowed by the schema and make no sense together. */}}
+{{- define "poolwright.refusals" -}}
+{{- if and .Values.clusterWide .Values.watchNamespaces -}}
+{{- fail (printf "clusterWide is true and watchNamespaces names %s: state one" (join ", " .Values.watchNamespaces)) -}}
+{{- end -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name is empty and serviceAccount.create is false: name the ServiceAccount that exists" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "poolwright.name" -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "poolwright.serviceAccountName" -}}
-{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
-{{- fail "serviceAccount.name is empty and serviceAccount.create is false: name the ServiceAccount that exists" -}}
-{{- end -}}
 {{- default (include "poolwright.name" .) .Values.serviceAccount.name -}}
 {{- end -}}
 

@@ -141,6 +141,15 @@ def test_a_wrong_value_is_refused_by_its_name(helm: Path, chart: Path, path: str
     assert why in done.stderr
 
 
+def test_watching_everything_and_naming_namespaces_contradict_each_other(helm: Path, chart: Path) -> None:
+    values = {"clusterWide": True, "watchNamespaces": ["team-a", "team-b"]}
+
+    done = helm_says(helm, "template", "poolwright", str(chart), values=values)
+
+    assert 1 == done.returncode
+    assert "clusterWide is true and watchNamespaces names team-a, team-b: state one" in done.stderr
+
+
 def test_a_service_account_of_somebody_else_needs_its_name(helm: Path, chart: Path) -> None:
     done = helm_says(helm, "template", "poolwright", str(chart), values={"serviceAccount": {"create": False}})
 

@@ -1,5 +1,6 @@
 """Every file under ``policies/`` is taken by a real API server without a word of warning, and says what it is for."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,6 +12,7 @@ import yaml
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.inference_pool import InferencePool
 from poolwright.api.translate import governing_policy, parsed, pool_policy
+from poolwright.controller.labels import pool_selector
 from poolwright.hardware.catalogue import Catalogue, load_catalogue
 
 pytestmark = pytest.mark.cluster
@@ -91,6 +93,25 @@ def test_a_namespace_is_governed_by_the_policy_of_its_environment(environment: s
 
 def test_a_namespace_without_an_environment_is_governed_by_none() -> None:
     assert governing_policy({"team": "a"}, fleet_policies()) is None
+
+
+def test_clients_are_let_in_to_every_pod_of_a_pool_at_the_port_that_it_has() -> None:
+    spec = documents(FILES["network/allow-clients.yaml"])[0]["spec"]
+
+    assert spec["podSelector"]["matchLabels"].items() <= pool_selector("chat").items()
+    assert [{"protocol": "TCP", "port": "http"}] == spec["ingress"][0]["ports"]
+
+
+def test_the_operator_is_let_out_by_the_labels_that_the_chart_gives_it(helm: Path) -> None:
+    command = [helm, "template", "poolwright", FOLDER.parent / "charts" / "poolwright"]
+    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    deployment = next(each for each in yaml.safe_load_all(rendered) if each["kind"] == "Deployment")
+
+    selector = documents(FILES["network/allow-operator.yaml"])[0]["spec"]["podSelector"]["matchLabels"]
+
+    assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    # An engine is not the operator: what lets one out does not let the other.
+    assert not selector.items() <= pool_selector("chat").items()
 
 
 def fleet_policies() -> list[FleetPolicy]:
