@@ -119,6 +119,14 @@ def test_restarts_never_make_a_rate_negative_nor_higher_than_the_truth(
     assert 0.0 <= found <= truth * (1.0 + 1e-9) + 1e-9
 
 
+@given(STEPS, st.integers(1, 6))
+def test_a_restart_that_shows_costs_nothing_of_the_rate(steps: list[float], restart: int) -> None:
+    # So much was counted before that what is counted after the restart stays below it.
+    long_since = [1e5, *steps[1:]]
+    found = tier_signals([counting("a", long_since, [index == restart for index in range(7)])], WINDOW, 0.95)
+    assert value_of(found.arrivals_per_s) == pytest.approx(sum(steps[1:]) / 60.0)
+
+
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50)), min_size=7, max_size=7))
 def test_what_left_and_what_stays_give_the_same_rate_as_counting_arrivals(flows: list[tuple[int, int, int]]) -> None:
     arrived = list(accumulate(came for came, _, _ in flows))
