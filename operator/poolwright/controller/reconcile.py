@@ -4,8 +4,13 @@ Errors that the user must mend become a condition; everything else is raised, an
 """
 
 import asyncio
+import hashlib
+import json
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from poolwright.api.inference_pool import InferencePool
 from poolwright.api.pool_spec import DemandSource
@@ -13,6 +18,7 @@ from poolwright.api.pool_status import InferencePoolStatus
 from poolwright.api.reasons import ControllerReason
 from poolwright.api.translate import SpecError, parsed, pool_policy
 from poolwright.controller.apply import Applied, apply
+from poolwright.controller.cluster_view import PoolView
 from poolwright.controller.conditions import paused, refused
 from poolwright.controller.facts import Facts
 from poolwright.controller.kube import ForbiddenError
@@ -20,13 +26,16 @@ from poolwright.controller.manifests import manifests
 from poolwright.controller.observe import observe
 from poolwright.controller.pod_state import Manifest, PoolRef
 from poolwright.controller.report import report
-from poolwright.controller.runtime import Memory, Runtime
+from poolwright.controller.runtime import Memory, Runtime, Settled
 from poolwright.controller.status import status_of, status_with
 from poolwright.controller.workload import ManifestError
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan
 from poolwright.planner.policy import Mode, PoolPolicy
 from poolwright.planner.snapshot import Known, Missing, MissingReason, Snapshot
+
+VERIFY_S: Final = 60.0
+"""[wall s] Time after which objects that nobody seems to have changed are looked at all the same."""
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +79,29 @@ async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> Inference
     made = plan(policy, snapshot, memory.history, facts.catalogue, run.clock.now_s())
     applied = Applied()
     if policy.mode is Mode.AUTO:
-        applied = await apply(run.kube, manifests(pool, made, facts.catalogue, run.options), view)
+        applied = await _applied(manifests(pool, made, facts.catalogue, run.options), view, memory, run)
     memory.history = made.history
     _tell(key, pool, made, snapshot, run)
     return status_of(pool, made, snapshot, applied.conflicts, run.clock.wall())
+
+
+async def _applied(wanted: Sequence[Manifest], view: PoolView, memory: Memory, run: Runtime) -> Applied:
+    """Apply, unless the same was found in place a moment ago and no Deployment has changed since.
+
+    Reading three kinds of every pool in every cycle would be most of the API server's load; whoever edits a Service by
+    hand is corrected within ``VERIFY_S``.
+    """
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    deployments = tuple(
+        (each["metadata"]["name"], str(each["metadata"].get("generation"))) for each in view.deployments
+    )
+    now_s, last = time.monotonic(), memory.applied
+    if last is not None and (last.digest, last.deployments) == (digest, deployments) and now_s - last.at_s < VERIFY_S:
+        return Applied()
+    applied = await apply(run.kube, wanted, view)
+    is_settled = applied == Applied()
+    memory.applied = Settled(digest=digest, deployments=deployments, at_s=now_s) if is_settled else None
+    return applied
 
 
 def _parsed(document: Manifest) -> InferencePool | SpecError:

@@ -75,7 +75,7 @@ def _event(
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"generateName": f"{metadata.name[:50]}.", "namespace": metadata.namespace, "name": ""},
+        "metadata": {"generateName": f"{metadata.name[:50]}-", "namespace": metadata.namespace, "name": ""},
         "regarding": {
             "apiVersion": API_VERSION,
             "kind": INFERENCE_POOLS.kind,

@@ -19,16 +19,27 @@ from poolwright.planner.policy import PoolPolicy
 from poolwright.planner.snapshot import History
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Objects that the cluster held exactly as wanted at a time [wall s], and the Deployments it then had."""
+
+    digest: str
+    deployments: tuple[tuple[str, str], ...]
+    at_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Memory:
     """What is kept of one pool between two passes; after a restart it begins anew, and nothing is lowered on it.
 
-    ``policy`` is the translated spec, valid for one generation and one version of the facts.
+    ``policy`` is the translated spec, valid for one generation and one version of the facts; ``applied`` spares looking
+    at objects that nobody changed.
     """
 
     history: History = field(default_factory=History)
     policy: PoolPolicy | None = None
     policy_version: object = None
+    applied: Settled | None = None
 
 
 @dataclass(slots=True, kw_only=True)

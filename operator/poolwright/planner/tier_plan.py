@@ -92,9 +92,7 @@ def wanted_of(load: Load, proposal: Proposal) -> int:
 
 
 def _unlimited(load: Load, proposal: Proposal) -> tuple[Reason, str]:
-    """Return why, where no limit moved the number: the load's last word, or the choice of the variant."""
-    if proposal.reason is Reason.CHURN:
-        return proposal.reason, proposal.detail
+    """Return why, where no limit moved the number: the load's last word."""
     speaking = [
         step for step in load.steps if step.reason in (Reason.BACKLOG, Reason.STATIC_DEMAND, Reason.ZERO_MEASUREMENT)
     ]

@@ -20,8 +20,8 @@ class Score:
     ----------
     objectives
         What counts as met.
-    arrived, served, met
-        Requests that came, that got their first token, and of those the ones within the objective for it.
+    arrived, served, met, shed
+        Requests that came, that got their first token, of those the ones within the objective, and those refused.
     tokens, tokens_met
         Tokens after the first, and those within the objective for inter-token latency.
     """
@@ -30,6 +30,7 @@ class Score:
     arrived: int = 0
     served: int = 0
     met: int = 0
+    shed: int = 0
     tokens: int = 0
     tokens_met: int = 0
     _ttft: deque[tuple[float, float]] = field(default_factory=deque)
@@ -72,8 +73,9 @@ class Score:
 
     @property
     def attainment_ratio(self) -> float:
-        """Share of requests served within the objective for the first token; 1 before any."""
-        return self.met / self.served if self.served else 1.0
+        """Share of requests whose first token came in time, those refused counted as late; 1 before any."""
+        judged = self.served + self.shed
+        return self.met / judged if judged else 1.0
 
     @property
     def token_attainment_ratio(self) -> float:

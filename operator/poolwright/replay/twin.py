@@ -2,8 +2,8 @@
 
 Whoever drives it says which pods are ready now and to what time to move; it routes arrivals to the replica with the
 fewest requests in flight, keeps a metrics page per pod, and scores what was served. A pod that goes finishes what it
-has. Requests in == finished + running + waiting + held at the gateway, always. Does no input or output: ``cli.twin``
-connects it to a cluster.
+has. Requests in == finished + running + waiting + held at the gateway + shed, always. Does no input or output:
+``cli.twin`` connects it to a cluster.
 """
 
 from collections import deque
@@ -32,13 +32,17 @@ TICK_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwinPod:
-    """One pod: who it is, what it runs, and with which limits."""
+    """One pod: who it is, what it runs, and with which limits.
+
+    At ``max_queued_requests`` waiting (None: never) it sheds what comes: a request that would only be late is told so.
+    """
 
     name: str
     tier: str
     config: ReplicaConfig
     max_num_seqs: int
     max_num_batched_tokens: int
+    max_queued_requests: int | None = None
 
 
 @dataclass(slots=True)
@@ -47,6 +51,17 @@ class _Engine:
     replica: Replica
     metrics: EngineMetrics
     is_leaving: bool = False
+
+    @property
+    def load(self) -> tuple[float, str]:
+        """What a gateway sends least to: requests in flight for each that may run at once."""
+        return self.replica.in_flight / self.pod.max_num_seqs, self.pod.name
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no further request."""
+        most = self.pod.max_queued_requests
+        return most is not None and self.replica.scheduler.waiting >= most
 
 
 @dataclass(slots=True)
@@ -96,6 +111,11 @@ class Twin:
     def arrived(self) -> int:
         """Requests that have come."""
         return sum(score.arrived for score in self.scores.values())
+
+    @property
+    def shed(self) -> int:
+        """Requests that were refused because every queue was full."""
+        return sum(score.shed for score in self.scores.values())
 
     @property
     def held(self) -> int:
@@ -150,12 +170,16 @@ class Twin:
             open_engines = [each for each in self._engines.values() if each.pod.tier == tier and not each.is_leaving]
             while held and open_engines:
                 request, time_s = held.popleft()
-                engine = min(open_engines, key=lambda each: (each.replica.in_flight, each.pod.name))
+                engine = min(open_engines, key=lambda each: each.load)
                 begin_s = max(time_s, self.now_s)
                 # Up to its arrival the engine knows nothing of a request.
                 self._account(engine, engine.replica.advance(begin_s))
                 engine.metrics.arrived += 1
-                engine.replica.submit(request, begin_s)
+                if engine.is_full:
+                    self.scores[tier].shed += 1
+                    del self._arrived_s[request.number]
+                else:
+                    engine.replica.submit(request, begin_s)
 
     def _engine(self, pod: TwinPod) -> _Engine:
         memory = memory_plan(

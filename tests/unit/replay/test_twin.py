@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def twin(factor: float = 1.0) -> Twin:
 
 
 def check_conservation(fleet: Twin) -> None:
-    assert fleet.arrived == fleet.finished + fleet.in_flight + fleet.held
+    assert fleet.arrived == fleet.finished + fleet.in_flight + fleet.held + fleet.shed
 
 
 def test_without_a_ready_pod_the_gateway_holds_what_comes_and_one_pod_works_it_off() -> None:
@@ -81,3 +83,17 @@ def test_accelerator_time_is_paid_for_from_the_moment_a_pod_is_ready() -> None:
     fleet.follow({"a": pod("a"), "b": pod("b")})
     fleet.advance(40.0)
     assert fleet.replica_seconds == {"h100-sxm": pytest.approx(60.0)}
+
+
+def test_a_full_queue_sheds_and_what_is_shed_counts_as_an_arrival_and_as_late() -> None:
+    small = replace(pod("a", "l4"), max_queued_requests=1)
+    fleet = twin(factor=4.0)
+    fleet.follow({"a": small})
+    fleet.advance(60.0)
+    check_conservation(fleet)
+    score = fleet.scores["interactive"]
+    assert score.shed > 0
+    assert score.attainment_ratio <= score.served / (score.served + score.shed)
+    page = fleet.page("a") or b""
+    arrived = next(line for line in page.decode().splitlines() if line.startswith("poolwright_requests_arrived_total"))
+    assert fleet.arrived - fleet.held == int(float(arrived.split()[-1]))
