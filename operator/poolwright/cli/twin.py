@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -151,12 +150,7 @@ class Stage:
             pods, deployments = await asyncio.to_thread(self._listed)
             ready = {pod.name: pod for pod in map(pod_state, filter(counts, pods)) if pod.is_ready and pod.address}
             variants = {labels.labels_of(each).get(labels.VARIANT, ""): labels.variant_of(each) for each in deployments}
-            queues = {each["metadata"]["name"]: queue_of(each) for each in pods}
-            found = {
-                name: replace(made, max_queued_requests=queues[name])
-                for name, pod in ready.items()
-                if (made := self._twin_pod(pod, variants)) is not None
-            }
+            found = {name: made for name, pod in ready.items() if (made := self._twin_pod(pod, variants)) is not None}
             self._twin.follow(found)
             self._pod_at = {pod.address: name for name, pod in ready.items()}
             for address in self._pod_at:
@@ -174,11 +168,11 @@ class Stage:
         """Return objects as the API has them."""
         return [self._api.sanitize_for_serialization(each) for each in items]
 
-    def _twin_pod(self, pod: PodState, variants: Mapping[str, Any]) -> TwinPod | None:
+    def _twin_pod(self, pod: PodState, variants: Mapping[str, labels.Described | None]) -> TwinPod | None:
         described = variants.get(pod.variant)
         if described is None:
             return None
-        variant, sequences, tokens = described
+        variant = described.variant
         return TwinPod(
             name=pod.name,
             tier=pod.tier,
@@ -189,8 +183,9 @@ class Stage:
                 kv_format=variant.kv_format,
                 tensor_parallel=variant.tensor_parallel,
             ),
-            max_num_seqs=sequences,
-            max_num_batched_tokens=tokens,
+            max_num_seqs=described.max_num_seqs,
+            max_num_batched_tokens=described.max_num_batched_tokens,
+            max_queued_requests=described.max_queued_requests or None,
         )
 
     async def _serve(self, address: str) -> None:
@@ -231,13 +226,3 @@ class Stage:
         }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
-
-
-def queue_of(pod: Mapping[str, Any]) -> int | None:
-    """Return how many requests a pod's engine lets wait, by its arguments; None where they do not say."""
-    for container in pod["spec"]["containers"]:
-        for argument in container.get("args") or ():
-            flag, _, value = argument.partition("=")
-            if flag == "--max-queued-requests" and value.isdecimal():
-                return int(value)
-    return None

@@ -4,6 +4,7 @@ They are API: users select by them, and a snapshot is rebuilt from them after a 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from poolwright.controller.object_names import MAX_LABEL, bounded
@@ -23,6 +24,8 @@ TENSOR_PARALLEL: Final = "poolwright.io/tensor-parallel"
 PIPELINE_PARALLEL: Final = "poolwright.io/pipeline-parallel"
 MAX_NUM_SEQS: Final = "poolwright.io/max-num-seqs"
 MAX_NUM_BATCHED_TOKENS: Final = "poolwright.io/max-num-batched-tokens"
+MAX_QUEUED_REQUESTS: Final = "poolwright.io/max-queued-requests"
+WEIGHT_BYTES: Final = "poolwright.io/weight-bytes"
 
 APPLIED_HASH: Final = "poolwright.io/applied-hash"
 """Digest of what was last applied to an object, so that an unchanged wish costs no write."""
@@ -52,21 +55,38 @@ def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     return manifest.get("metadata", {}).get("labels") or {}
 
 
-def variant_annotations(variant: Variant, *, max_num_seqs: int, max_num_batched_tokens: int) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a Deployment says about itself: its variant, the limits that its engines were given, and what they load.
+
+    ``max_queued_requests`` and ``weight_bytes`` are 0 where an older version did not write them.
+    """
+
+    variant: Variant
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_queued_requests: int = 0
+    weight_bytes: float = 0.0
+
+
+def variant_annotations(described: Described) -> dict[str, str]:
     """Return what a Deployment says about the variant that it runs."""
+    variant = described.variant
     return {
         ACCELERATOR: variant.accelerator,
         WEIGHT_FORMAT: variant.weight_format,
         KV_FORMAT: variant.kv_format,
         TENSOR_PARALLEL: str(variant.tensor_parallel),
         PIPELINE_PARALLEL: str(variant.pipeline_parallel),
-        MAX_NUM_SEQS: str(max_num_seqs),
-        MAX_NUM_BATCHED_TOKENS: str(max_num_batched_tokens),
+        MAX_NUM_SEQS: str(described.max_num_seqs),
+        MAX_NUM_BATCHED_TOKENS: str(described.max_num_batched_tokens),
+        MAX_QUEUED_REQUESTS: str(described.max_queued_requests),
+        WEIGHT_BYTES: str(round(described.weight_bytes)),
     }
 
 
-def variant_of(deployment: Mapping[str, Any]) -> tuple[Variant, int, int] | None:
-    """Return variant, ``max_num_seqs`` and ``max_num_batched_tokens`` of a Deployment, or None where edited away.
+def variant_of(deployment: Mapping[str, Any]) -> Described | None:
+    """Return what a Deployment says about itself, or None where that was edited away.
 
     Such a Deployment is not counted; applying the next plan restores its annotations.
     """
@@ -81,7 +101,15 @@ def variant_of(deployment: Mapping[str, Any]) -> tuple[Variant, int, int] | None
             pipeline_parallel=int(notes[PIPELINE_PARALLEL]),
         )
         limits = int(notes[MAX_NUM_SEQS]), int(notes[MAX_NUM_BATCHED_TOKENS])
+        queued, weights = int(notes.get(MAX_QUEUED_REQUESTS, 0)), int(notes.get(WEIGHT_BYTES, 0))
     except (KeyError, ValueError):
         return None
-    is_plausible = min(variant.tensor_parallel, variant.pipeline_parallel, *limits) >= 1
-    return (variant, *limits) if is_plausible else None
+    if min(variant.tensor_parallel, variant.pipeline_parallel, *limits) < 1 or min(queued, weights) < 0:
+        return None
+    return Described(
+        variant=variant,
+        max_num_seqs=limits[0],
+        max_num_batched_tokens=limits[1],
+        max_queued_requests=queued,
+        weight_bytes=float(weights),
+    )

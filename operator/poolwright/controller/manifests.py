@@ -50,9 +50,14 @@ def deployment(workload: Workload, plan: VariantPlan, catalogue: Catalogue) -> J
     selector = pod_labels(workload, plan)
     own_labels = {labels.TIER: variant.tier, labels.VARIANT: selector[labels.VARIANT]}
     metadata = network.metadata(workload, deployment_name(workload.pool.name, variant.key), own_labels)
-    metadata["annotations"] = labels.variant_annotations(
-        variant, max_num_seqs=plan.max_num_seqs, max_num_batched_tokens=plan.max_num_batched_tokens
+    described = labels.Described(
+        variant=variant,
+        max_num_seqs=plan.max_num_seqs,
+        max_num_batched_tokens=plan.max_num_batched_tokens,
+        max_queued_requests=plan.max_queued_requests,
+        weight_bytes=plan.weight_bytes,
     )
+    metadata["annotations"] = labels.variant_annotations(described)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

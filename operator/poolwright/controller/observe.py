@@ -89,17 +89,18 @@ def _variant_state(
     described = labels.variant_of(deployment)
     if described is None:
         return None
-    variant, max_num_seqs, max_num_batched_tokens = described
     pods = by_label.get(labels.labels_of(deployment).get(labels.VARIANT, ""), ())
     created = time_of(deployment["metadata"].get("creationTimestamp"))
     return VariantState(
-        variant=variant,
+        variant=described.variant,
         wanted=max(int(deployment.get("spec", {}).get("replicas") or 0), 0),
         ready=sum(pod.is_ready for pod in pods),
         starting=sum(not pod.is_ready for pod in pods),
         unschedulable=sum(pod.is_unschedulable for pod in pods),
-        max_num_seqs=max_num_seqs,
-        max_num_batched_tokens=max_num_batched_tokens,
+        max_num_seqs=described.max_num_seqs,
+        max_num_batched_tokens=described.max_num_batched_tokens,
+        max_queued_requests=described.max_queued_requests,
+        weight_bytes=described.weight_bytes,
         age_s=max((clock.wall() - created).total_seconds() * clock.speed, 0.0) if created else 0.0,
     )
 
@@ -124,7 +125,7 @@ def _inventory(
     if isinstance(view.nodes, Missing):
         return view.nodes
     accelerators = {
-        labels.labels_of(each).get(labels.VARIANT, ""): described[0]
+        labels.labels_of(each).get(labels.VARIANT, ""): described.variant
         for each in view.deployments
         if (described := labels.variant_of(each))
     }

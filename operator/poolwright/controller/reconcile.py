@@ -29,6 +29,7 @@ from poolwright.controller.report import report
 from poolwright.controller.runtime import Memory, Runtime, Settled
 from poolwright.controller.status import status_of, status_with
 from poolwright.controller.workload import ManifestError
+from poolwright.hardware.catalogue import UnknownAcceleratorError
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan
 from poolwright.planner.policy import Mode, PoolPolicy
@@ -61,7 +62,7 @@ async def reconcile(key: PoolRef, run: Runtime) -> None:
             status = status_with(pool, paused(), now)
         else:
             status = await _planned(key, pool, run)
-    except (SpecError, ManifestError) as error:
+    except (SpecError, ManifestError, UnknownAcceleratorError) as error:
         status, pool = _refused(pool, document, ControllerReason.INVALID_SPEC, error, run)
     except ForbiddenError as error:
         status, pool = _refused(pool, document, ControllerReason.FORBIDDEN, error, run)

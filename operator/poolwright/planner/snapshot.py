@@ -117,8 +117,8 @@ class VariantState:
         Replicas asked for, serving, and on their way (pending or loading: they count as capacity to come).
     unschedulable
         Those of ``starting`` that the scheduler cannot place.
-    max_num_seqs, max_num_batched_tokens
-        Limits that the replicas run with.
+    max_num_seqs, max_num_batched_tokens, max_queued_requests, weight_bytes
+        Limits that the replicas run with, and what each of them loaded; 0 where unknown.
     age_s
         Since the variant was created.
     """
@@ -130,6 +130,8 @@ class VariantState:
     unschedulable: int = 0
     max_num_seqs: int = 0
     max_num_batched_tokens: int = 0
+    max_queued_requests: int = 0
+    weight_bytes: float = 0.0
     age_s: float = 0.0
 
 

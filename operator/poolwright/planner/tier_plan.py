@@ -5,10 +5,12 @@ Only describes; numbers of replicas come from ``limits`` and ``transition``.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolwright.hardware.catalogue import Catalogue, UnknownAcceleratorError
+from poolwright.perf.memory import weight_bytes
+from poolwright.perf.replica import ReplicaConfig, ReplicaError
 from poolwright.planner.candidates import Candidate, Rejected, candidates, with_limits, workload_of
 from poolwright.planner.ceilings import ReplicaCost
 from poolwright.planner.menu import Option
@@ -25,6 +27,9 @@ from poolwright.queueing.workload import RateDistribution
 
 QUEUE_S: Final = 60.0
 """Longest wait that a full queue stands for where a tier states no latency for whole requests [s]."""
+
+QUEUE_RATIO: Final = 2.0
+"""Factor by which a running queue limit may be off before it is changed [ratio]: it only decides who is told early."""
 
 BINDING_OF: Final = {
     Reason.PINNED: Binding.PIN,
@@ -105,25 +110,65 @@ def _variant_plan(
 ) -> VariantPlan:
     total_usd_per_s = None if cost.usd_per_s is None else cost.usd_per_s * own.replicas
     share = _share(own, granted)
-    candidate = own.candidate
-    sequences, tokens, per_replica = 1, 1, 0.0
-    if candidate is not None:
-        sequences, tokens = candidate.limits.max_num_seqs, candidate.limits.max_num_batched_tokens
-        per_replica = candidate.limits.rate_per_s
-    elif own.state is not None:
-        sequences, tokens = max(own.state.max_num_seqs, 1), max(own.state.max_num_batched_tokens, 1)
+    limits = _limits(tier, own)
     return VariantPlan(
         variant=own.variant,
         replicas=own.replicas,
-        max_num_seqs=sequences,
-        max_num_batched_tokens=tokens,
-        max_queued_requests=max(math.ceil(per_replica * _patience_s(tier.objectives)), 1),
+        max_num_seqs=limits.max_num_seqs,
+        max_num_batched_tokens=limits.max_num_batched_tokens,
+        max_queued_requests=limits.max_queued_requests,
         predicted=_predicted(tier, load, own, share),
         cost_usd_per_s=total_usd_per_s,
         power_w=cost.power_w * own.replicas,
         usd_per_million_tokens=_per_million(total_usd_per_s, load, share),
-        weight_bytes=candidate.memory.weight_bytes * own.variant.accelerators if candidate else 0.0,
+        weight_bytes=limits.weight_bytes,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """Everything of a variant that its pods' command line and probes are made from."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_queued_requests: int
+    weight_bytes: float
+
+
+def _limits(tier: TierPolicy, own: Granted) -> _Limits:
+    """Return what a variant's pods are given: what running ones have, as long as that is about right.
+
+    A change of any of these rolls every replica over, so none may follow the digits of an observed mean.
+    """
+    candidate, state = own.candidate, own.state
+    if candidate is None:
+        known = state or VariantState(variant=own.variant, wanted=0)
+        return _Limits(
+            max_num_seqs=max(known.max_num_seqs, 1),
+            max_num_batched_tokens=max(known.max_num_batched_tokens, 1),
+            max_queued_requests=max(known.max_queued_requests, 1),
+            weight_bytes=known.weight_bytes,
+        )
+    sequences, tokens = candidate.limits.max_num_seqs, candidate.limits.max_num_batched_tokens
+    queued = max(math.ceil(candidate.limits.rate_per_s * _patience_s(tier.objectives)), 1)
+    weights = loaded_bytes(candidate.config)
+    if state is not None and (state.max_num_seqs, state.max_num_batched_tokens) == (sequences, tokens):
+        is_about_right = 1.0 / QUEUE_RATIO <= state.max_queued_requests / queued <= QUEUE_RATIO
+        queued = state.max_queued_requests if is_about_right else queued
+        weights = state.weight_bytes or weights
+    return _Limits(
+        max_num_seqs=sequences, max_num_batched_tokens=tokens, max_queued_requests=queued, weight_bytes=weights
+    )
+
+
+def loaded_bytes(config: ReplicaConfig) -> float:
+    """Return what a replica loads before it is ready [bytes]: the checkpoint, also where it is quantised on the way."""
+    own = weight_bytes(config)
+    try:
+        native = weight_bytes(replace(config, weight_format=config.model.native_format))
+    except ReplicaError:
+        native = own
+    return max(own, native) * config.accelerators
 
 
 def _patience_s(objectives: Objectives) -> float:

@@ -137,7 +137,14 @@ def test_batch_limits_reach_the_engine(workload: Workload, plan: VariantPlan) ->
 @given(WORKLOADS, plans())
 def test_a_deployment_tells_after_a_restart_which_variant_it_runs(workload: Workload, plan: VariantPlan) -> None:
     made = deployment(workload, plan, CATALOGUE)
-    assert (plan.variant, plan.max_num_seqs, plan.max_num_batched_tokens) == labels.variant_of(made)
+    expected = labels.Described(
+        variant=plan.variant,
+        max_num_seqs=plan.max_num_seqs,
+        max_num_batched_tokens=plan.max_num_batched_tokens,
+        max_queued_requests=plan.max_queued_requests,
+        weight_bytes=float(round(plan.weight_bytes)),
+    )
+    assert expected == labels.variant_of(made)
     selector = made["spec"]["selector"]["matchLabels"]
     assert selector == made["spec"]["template"]["metadata"]["labels"]
     assert selector[labels.VARIANT] == made["metadata"]["labels"][labels.VARIANT]

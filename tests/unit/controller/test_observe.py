@@ -67,7 +67,9 @@ def deployment(replicas: int = 3, **metadata: Any) -> dict[str, Any]:
         "metadata": {
             "name": "chat-interactive-l4",
             "labels": {**labels.tier_selector("chat", "interactive"), labels.VARIANT: VARIANT.key},
-            "annotations": labels.variant_annotations(VARIANT, max_num_seqs=64, max_num_batched_tokens=4096),
+            "annotations": labels.variant_annotations(
+                labels.Described(variant=VARIANT, max_num_seqs=64, max_num_batched_tokens=4096)
+            ),
             "creationTimestamp": stamp(90.0),
             **metadata,
         },
