@@ -8,7 +8,7 @@ that served at least half of the window report it; sums are then scaled to the p
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 from poolwright.controller.arrivals import dispersion
@@ -23,6 +23,9 @@ extrapolation."""
 
 MIN_SPAN_RATIO: Final = 0.2
 """Least share of the asked window that must have passed since the tier began to serve [ratio]."""
+
+EDGE_RATIO: Final = 0.25
+"""Share of the window that shows a step [ratio]: two readings at least, and a step is seen in a quarter of the time."""
 
 DISPERSION_WINDOWS: Final = 4.0
 """Windows that readings are kept for [count]: four of 60 s hold 16 intervals of a 15 s cycle."""
@@ -77,8 +80,12 @@ def tier_signals(tracks: Sequence[Track], window: Window, percentile_ratio: floa
     """
     if not tracks:
         return all_missing(Missing(reason=MissingReason.NO_REPLICAS, detail="no ready pod"))
+    edge_s = EDGE_RATIO * window.length_s
+    edge = _rate_per_s(tracks, replace(window, length_s=edge_s))
     return TierSignals(
         arrivals_per_s=_arrivals_per_s(tracks, window),
+        edge_per_s=edge,
+        edge_s=edge if isinstance(edge, Missing) else Known(value=edge_s),
         dispersion=_dispersion(tracks, window),
         running=_level_total(tracks, window, "running"),
         waiting=_level_total(tracks, window, "waiting"),
@@ -105,6 +112,10 @@ def _arrivals_per_s(tracks: Sequence[Track], window: Window) -> Signal:
     span_s = window.now_s - _start_s(tracks, window)
     if span_s < MIN_SPAN_RATIO * window.length_s:
         return Missing(reason=MissingReason.NOT_YET, detail=f"serving for {span_s:.0f} s of {window.length_s:.0f} s")
+    return _rate_per_s(tracks, window)
+
+
+def _rate_per_s(tracks: Sequence[Track], window: Window) -> Signal:
     found = _gathered(tracks, window, lambda track: track.arrivals_per_s(window))
     if isinstance(found, Missing):
         return found

@@ -4,6 +4,7 @@ A missing signal is never zero: the last known maximum stands in and ``may_lower
 or raised. Decides nothing about replicas. Formula: docs/model.md section 10.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,13 +14,17 @@ from poolwright.planner.memory import last_dispersion, last_known_max, last_leng
 from poolwright.planner.outcome import Load, Step
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.reason import Reason
-from poolwright.planner.signal import MAX_RATE_PER_S, MAX_REQUESTS, MAX_TOKENS, believed
+from poolwright.planner.signal import MAX_AGE_S, MAX_RATE_PER_S, MAX_REQUESTS, MAX_TOKENS, believed
 from poolwright.planner.snapshot import History, Known, Missing, TierSignals
 from poolwright.units import PERCENT
 
 DRAIN_S: Final = 60.0
 """Time in which a backlog is worked off [s]: replay found a minute enough; shorter orders replicas for queues that are
 gone before they start, longer leaves requests beyond their objective."""
+
+EDGE_SIGMAS: Final = 3.0
+"""Standard deviations of a count that chance explains [1]: one false step in 700 normal readings, and that only plans
+for what was really there for a moment. Lower orders replicas for noise, higher sees small steps later."""
 
 COMPLETE_RATIO: Final = 0.999
 """Share of ready replicas that must report for a sum over them to count as complete [ratio]: all, but for rounding."""
@@ -112,9 +117,32 @@ def _present_rate(tier: TierPolicy, signals: TierSignals, history: History) -> _
     reporting = believed(signals.reporting_ratio, minimum=0.0, maximum=1.0)
     if isinstance(reporting, Known) and reporting.value < COMPLETE_RATIO:
         return _partial_rate(arrivals.value, reporting.value, last_known_max(history, tier.name))
-    detail = f"{arrivals.value:.4g} requests/s arrive"
-    step = Step(name="arrivals", value=arrivals.value, reason=Reason.DEMAND, detail=detail)
-    return _Rate(rate_per_s=arrivals.value, is_observed=True, may_lower=True, step=step)
+    return _seen_rate(arrivals.value, signals, last_dispersion(history, tier.name))
+
+
+def _seen_rate(rate_per_s: float, signals: TierSignals, dispersion: float | None) -> _Rate:
+    """Return what arrives: the mean over the window, or over its last part where that is higher than chance explains.
+
+    A mean follows a step only after the whole window.
+    """
+    detail = f"{rate_per_s:.4g} requests/s arrive"
+    arithmetic: tuple[str, ...] = ()
+    edge = believed(signals.edge_per_s, minimum=0.0, maximum=MAX_RATE_PER_S)
+    length = believed(signals.edge_s, minimum=1.0, maximum=MAX_AGE_S)
+    if isinstance(edge, Known) and isinstance(length, Known):
+        spread = max(dispersion or 1.0, 1.0)
+        noise_per_s = EDGE_SIGMAS * math.sqrt(rate_per_s * spread / length.value)
+        if edge.value > rate_per_s + noise_per_s:
+            detail = f"{edge.value:.4g} requests/s arrive since {length.value:.0f} s: a step"
+            arithmetic = (
+                (
+                    f"{edge.value:.4g}/s > {rate_per_s:.4g}/s + {EDGE_SIGMAS:g} sqrt({rate_per_s:.4g}/s x dispersion "
+                    f"{spread:.3g} / {length.value:.0f} s) = {rate_per_s + noise_per_s:.4g}/s"
+                ),
+            )
+            rate_per_s = edge.value
+    step = Step(name="arrivals", value=rate_per_s, reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic)
+    return _Rate(rate_per_s=rate_per_s, is_observed=True, may_lower=True, step=step)
 
 
 def _unseen_rate(arrivals: Missing, last_max: float | None) -> _Rate:

@@ -69,13 +69,14 @@ def optimised(
     prices
         Price overrides by accelerator [$/s].
     """
-    current = max(running, key=lambda each: (each.wanted, each.variant.key), default=None)
+    current = _current(running)
     offers = _offers(tier, load, found, running, prices)
     if not offers:
         return _nothing(tier, load, found, rejected)
     best = offers[0]
     kept = next((each for each in offers if current is not None and each.variant == current.variant), None)
-    chosen = kept if kept is not None and _stays(kept, best, load) else best
+    is_changing = sum(each.wanted > 0 for each in running) > 1
+    chosen = kept if kept is not None and (is_changing or _stays(kept, best, load)) else best
     reason = Reason.CHEAPEST if chosen is best else Reason.CHURN
     others = [each for each in offers if each is not chosen][:RUNNERS_UP]
     return Proposal(
@@ -91,6 +92,16 @@ def optimised(
             replicas_step(chosen, load, tier),
         ),
     )
+
+
+def _current(running: Sequence[VariantState]) -> VariantState | None:
+    """Return the variant that a tier runs or is changing to: the youngest one, by age and then by size.
+
+    A change that is under way is finished before another begins: each costs a cold start, and the first minutes of a
+    measurement would otherwise change the target with every reading.
+    """
+    wanted = [each for each in running if each.wanted > 0]
+    return min(wanted, key=lambda each: (each.age_s, -each.wanted, each.variant.key), default=None)
 
 
 def _offers(

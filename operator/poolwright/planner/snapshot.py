@@ -56,6 +56,8 @@ class TierSignals:
     ----------
     arrivals_per_s
         Requests arriving [1/s], over the observation window.
+    edge_per_s, edge_s
+        Requests arriving over the last part of that window [1/s], and how long that part is [s].
     dispersion
         Index of dispersion of arrivals over the window (1 is Poisson).
     running, waiting
@@ -71,6 +73,8 @@ class TierSignals:
     """
 
     arrivals_per_s: Signal = NEVER_SEEN
+    edge_per_s: Signal = NEVER_SEEN
+    edge_s: Signal = NEVER_SEEN
     dispersion: Signal = NEVER_SEEN
     running: Signal = NEVER_SEEN
     waiting: Signal = NEVER_SEEN

@@ -151,3 +151,52 @@ def test_an_unreadable_inventory_limits_nothing() -> None:
 @pytest.mark.parametrize("word", ["arrivals = 60", "memory =", "capacity =", "choice =", "replicas = 4", "binding:"])
 def test_the_explanation_shows_every_step(word: str) -> None:
     assert word in explained(planned())
+
+
+def seen(rate_per_s: float, edge_per_s: float) -> TierSignals:
+    return TierSignals(
+        arrivals_per_s=Known(value=rate_per_s),
+        edge_per_s=Known(value=edge_per_s),
+        edge_s=Known(value=15.0),
+        waiting=Known(value=0.0),
+        input_tokens_mean=Known(value=1024.0),
+        output_tokens_mean=Known(value=256.0),
+        reporting_ratio=Known(value=1.0),
+    )
+
+
+def test_a_step_is_planned_for_before_the_mean_has_followed_it() -> None:
+    world = Snapshot(tiers=(("chat", seen(15.0, 60.0)),), inventory=PLENTY)
+    assert 4 == planned(with_tier(static_rate_per_s=None), world).replicas
+
+
+def test_noise_is_no_step() -> None:
+    # 3 sqrt(16 / 15 s) = 3.1: 19/s over the last quarter minute may be chance.
+    world = Snapshot(tiers=(("chat", seen(16.0, 19.0)),), inventory=PLENTY)
+    assert 16.0 == planned(with_tier(static_rate_per_s=None), world).tiers[0].load.rate_per_s
+
+
+def test_a_change_that_is_under_way_is_finished_before_another_begins() -> None:
+    old = VariantState(variant=replace(H100, tensor_parallel=2), wanted=1, ready=1, age_s=900.0)
+    new = VariantState(variant=L40S, wanted=20, starting=20, max_num_seqs=32, max_num_batched_tokens=512, age_s=5.0)
+    tier = planned(snapshot=Snapshot(variants=(old, new), inventory=PLENTY)).tiers[0]
+    assert L40S == tier.variants[0].variant
+    assert tier.meets_objectives
+
+
+def test_a_queue_limit_that_is_about_right_is_kept_and_a_wrong_one_is_not() -> None:
+    chosen = planned().tiers[0].variants[0]
+    for running, expected in (
+        (chosen.max_queued_requests + 1, chosen.max_queued_requests + 1),
+        (10_000, chosen.max_queued_requests),
+    ):
+        state = VariantState(
+            variant=H100,
+            wanted=4,
+            ready=4,
+            max_num_seqs=chosen.max_num_seqs,
+            max_num_batched_tokens=chosen.max_num_batched_tokens,
+            max_queued_requests=running,
+        )
+        again = planned(snapshot=Snapshot(variants=(state,), inventory=PLENTY)).tiers[0].variants[0]
+        assert expected == again.max_queued_requests
