@@ -24,7 +24,7 @@ from rich.live import Live
 
 from poolwright.api.resource import GROUP, VERSION
 from poolwright.cli.demo_view import Moment, View
-from poolwright.cli.install import install_chart
+from poolwright.cli.install import RELEASE, install_chart
 from poolwright.cli.twin import SEED, traffic
 from poolwright.replay.traces import Trace
 
@@ -69,6 +69,7 @@ def demo(
     console.print(f"traffic: {played.source}, {len(played)} requests in {played.duration_s / 60.0:.0f} minutes")
     with tempfile.TemporaryDirectory(prefix="poolwright-demo-") as folder, contextlib.ExitStack() as stack:
         console.print("installing the chart; the operator gets its ServiceAccount's token and no other right")
+        stack.callback(_clean_up)
         installed = install_chart(chart, NAMESPACE, Path(folder))
         operator = stack.enter_context(
             _process("operator", Path(folder), ["operator"], _operator_environment(installed.kubeconfig, speed))
@@ -141,6 +142,18 @@ def _keep(operator: "subprocess.Popen[bytes]", console: Console) -> None:
     )
     with contextlib.suppress(KeyboardInterrupt):
         operator.wait()
+
+
+def _clean_up() -> None:
+    """Remove what was installed, so that the demo can run again on a cluster that stays; definitions are left."""
+    subprocess.run(
+        ["helm", "uninstall", RELEASE, "--namespace", NAMESPACE],  # noqa: S607 - whichever Helm installed it
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with contextlib.suppress(client.ApiException):
+        client.CoreV1Api(_admin()).delete_namespace(NAMESPACE)
 
 
 def _operator_environment(kubeconfig: Path, speed: float) -> dict[str, str]:

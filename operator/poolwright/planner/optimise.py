@@ -75,7 +75,7 @@ def optimised(
         return _nothing(tier, load, found, rejected)
     best = offers[0]
     kept = next((each for each in offers if current is not None and each.variant == current.variant), None)
-    is_changing = sum(each.wanted > 0 for each in running) > 1
+    is_changing = current is not None and current.unschedulable == 0 and sum(each.wanted > 0 for each in running) > 1
     chosen = kept if kept is not None and (is_changing or _stays(kept, best, load)) else best
     reason = Reason.CHEAPEST if chosen is best else Reason.CHURN
     others = [each for each in offers if each is not chosen][:RUNNERS_UP]
@@ -98,7 +98,8 @@ def _current(running: Sequence[VariantState]) -> VariantState | None:
     """Return the variant that a tier runs or is changing to: the youngest one, by age and then by size.
 
     A change that is under way is finished before another begins: each costs a cold start, and the first minutes of a
-    measurement would otherwise change the target with every reading.
+    measurement would otherwise change the target with every reading. A change whose replicas find no node is not
+    waited for.
     """
     wanted = [each for each in running if each.wanted > 0]
     return min(wanted, key=lambda each: (each.age_s, -each.wanted, each.variant.key), default=None)

@@ -184,6 +184,13 @@ def test_a_change_that_is_under_way_is_finished_before_another_begins() -> None:
     assert tier.meets_objectives
 
 
+def test_a_change_whose_replicas_find_no_node_is_not_waited_for() -> None:
+    old = VariantState(variant=replace(H100, tensor_parallel=2), wanted=1, ready=1, age_s=900.0)
+    new = VariantState(variant=L40S, wanted=20, starting=20, unschedulable=20, max_num_seqs=32, age_s=5.0)
+    tier = planned(snapshot=Snapshot(variants=(old, new), inventory=PLENTY)).tiers[0]
+    assert H100 == tier.variants[0].variant
+
+
 def test_a_queue_limit_that_is_about_right_is_kept_and_a_wrong_one_is_not() -> None:
     chosen = planned().tiers[0].variants[0]
     for running, expected in (
