@@ -1,8 +1,8 @@
 """Learns dimensionless factors from measurements: maximum a posteriori with log-normal priors around the datasheet.
 
 Works with one observation or none, because every parameter has a prior and physical bounds; a convex robust loss keeps
-outliers from dragging it. What is observed and predicted is the caller's: rows of a table (``row_calibration``) or a
-live engine (``online``). Section 8 of docs/model.md.
+outliers from dragging it. What is observed and predicted is the caller's: rows of a table (``deployment_fit``) or a
+live engine (``live_calibration``). Section 11 of docs/model.md.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +135,7 @@ def calibrate(
     noise_log: float = NOISE_LOG,
     weights: Array | None = None,
 ) -> Calibration:
-    """Return the factors that explain measurements best without leaving their priors, equation (8.1).
+    """Return the factors that explain measurements best without leaving their priors, equation (11.1).
 
     Minimises ``sum w rho(log(predicted / measured) / noise) + sum (log factor / sd)^2 / 2`` with the pseudo-Huber loss
     ``rho``, which is convex: a redescending loss would keep a wrong start.
@@ -173,9 +173,11 @@ def calibrate(
         loss = scale * _root_of_loss((log_predicted - log_measured) / noise_log)
         return np.concatenate([loss, point / spread])
 
-    found = least_squares(residuals, np.zeros(len(parameters)), bounds=(low, high), diff_step=1e-4)
+    found = least_squares(
+        residuals, np.zeros(len(parameters)), bounds=(low, high), diff_step=np.full(len(parameters), 1e-4)
+    )
     efficiencies = moved(start, parameters, found.x)
-    remaining = np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)))
+    remaining = _posterior_sd_log(np.asarray(found.jac, dtype=np.float64))
     errors = np.log(predict(efficiencies)[usable]) - log_measured
     return Calibration(
         efficiencies=efficiencies,
@@ -188,6 +190,12 @@ def calibrate(
         drift_log=_drift(errors),
         observations=count,
     )
+
+
+def _posterior_sd_log(jacobian: Array) -> Array:
+    """Return the spread that remains of each factor, equation (11.2): of the Gaussian that fits the minimum."""
+    spread: Array = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))
+    return spread
 
 
 def moved(start: Efficiencies, parameters: Sequence[str], logs: Array) -> Efficiencies:

@@ -5,6 +5,7 @@ All rows are stacked into one law per kind of load and settled together, so that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from poolwright.perf.step_time import StepLaw
 from poolwright.perf.work import StepWork, stack, step_work
 
 Array = NDArray[np.float64]
+
+EDGE_RATIO: Final = 0.95
+"""Share of capacity at which a load that exceeds it is answered [ratio]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +56,13 @@ def answer(
         if rows.size == 0:
             continue
         law = StepLaw(work=stack([counted[index] for index in rows]), efficiencies=efficiencies.rows(rows))
-        point = _settled(kind, law, [questions[index] for index in rows])
-        share = _column([questions[index].wave_share for index in rows])
-        accelerators = _column([questions[index].config.accelerators for index in rows])
+        chosen = [questions[index] for index in rows]
+        point = _settled(kind, law, chosen)
+        share = _column([each.wave_share for each in chosen])
+        accelerators = _column([each.config.accelerators for each in chosen])
         tpot[rows] = point.tpot_s[:, 0]
-        ttft[rows] = (share * point.wave_ttft_s + (1.0 - share) * point.later_ttft_s)[:, 0]
+        later_s = point.later_ttft_s if kind != "open" else _bounded_s(law, chosen, point)
+        ttft[rows] = (share * point.wave_ttft_s + (1.0 - share) * later_s)[:, 0]
         rate[rows] = (point.output_tokens_per_s / accelerators)[:, 0]
         saturated[rows] = point.is_saturated[:, 0]
     return Answers(tpot_s=tpot, ttft_s=ttft, output_tokens_per_s_per_accelerator=rate, is_saturated=saturated)
@@ -68,12 +74,7 @@ def _column(values: Sequence[float]) -> Array:
 
 def _settled(kind: str, law: StepLaw, questions: Sequence[RowQuestion]) -> OperatingPoint:
     """Return the steady state of stacked rows of one kind of load."""
-    requests = Requests(
-        input_tokens=np.array([[each.requests.input_tokens] for each in questions], dtype=np.float64),
-        output_tokens=np.array([[each.requests.output_tokens] for each in questions], dtype=np.float64),
-        cached_prefix_ratio=np.array([[each.requests.cached_prefix_ratio] for each in questions], dtype=np.float64),
-        bunching=np.array([[each.requests.bunching] for each in questions], dtype=np.float64),
-    )
+    requests = _requests(questions)
     load = _column([each.load for each in questions])
     limit = _column([each.resident_limit for each in questions])
     if kind == "closed":
@@ -81,3 +82,24 @@ def _settled(kind: str, law: StepLaw, questions: Sequence[RowQuestion]) -> Opera
     if kind == "open":
         return carry(law, requests, load, limit)
     return run_batch(law, requests, load)
+
+
+def _bounded_s(law: StepLaw, questions: Sequence[RowQuestion], point: OperatingPoint) -> Array:
+    """Return the TTFT of open rows [s]: where a rate cannot be carried, that just below capacity, a bound from below.
+
+    A queue that grows without end has no mean; a published run was finite, so that its number is.
+    """
+    limit = _column([each.resident_limit for each in questions])
+    edge = carry(law, _requests(questions), EDGE_RATIO * point.requests_per_s, limit)
+    later_s: Array = np.where(np.isfinite(point.later_ttft_s), point.later_ttft_s, edge.later_ttft_s)
+    return later_s
+
+
+def _requests(questions: Sequence[RowQuestion]) -> Requests:
+    """Return the lengths of stacked rows."""
+    return Requests(
+        input_tokens=np.array([[each.requests.input_tokens] for each in questions], dtype=np.float64),
+        output_tokens=np.array([[each.requests.output_tokens] for each in questions], dtype=np.float64),
+        cached_prefix_ratio=np.array([[each.requests.cached_prefix_ratio] for each in questions], dtype=np.float64),
+        bunching=np.array([[each.requests.bunching] for each in questions], dtype=np.float64),
+    )

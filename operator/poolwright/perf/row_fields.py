@@ -74,6 +74,11 @@ class Row:
         written = self.text("len_kind").casefold()
         return not any(word in written for word in ("uniform", "mean of", "dataset", "distribution (", "+-"))
 
+    def request_count(self) -> float:
+        """Return how many requests the run sent, infinite where the row does not say: more never run at once."""
+        found = re.search(r"(\d+) requests", self.text("load_kind"))
+        return float(found[1]) if found else math.inf
+
     def prefix_ratio(self) -> float:
         """Return the share of prompts that a prefix cache holds, 0 where the row does not say."""
         written = self.text("cached_prefix_ratio")

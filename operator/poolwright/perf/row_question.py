@@ -102,7 +102,7 @@ def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
         kind=kind,
         load=load / replicas if kind != "static" else load,
         replicas=replicas,
-        resident_limit=float(resident_limit(config, requests)),
+        resident_limit=min(float(resident_limit(config, requests)), row.request_count()),
         wave_share=wave_share(row),
         assumptions=(assumed,) if assumed else (),
     )

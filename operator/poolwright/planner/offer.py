@@ -83,7 +83,7 @@ def offer_of(
     config = candidate.config
     variant = variant_of(tier.name, candidate)
     workload = workload_of(load)
-    state = next((each for each in running if each.variant == variant and each.max_num_seqs > 0), None)
+    state = next((each for each in running if each.variant == variant and each.has_limits), None)
     if state is not None:
         sequences, tokens = state.max_num_seqs, state.max_num_batched_tokens
         as_is = with_limits(candidate, workload, tier.objectives, sequences=sequences, tokens=tokens)

@@ -138,6 +138,11 @@ class VariantState:
     weight_bytes: float = 0.0
     age_s: float = 0.0
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether both batch limits are known."""
+        return self.max_num_seqs > 0 and self.max_num_batched_tokens > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:

@@ -239,7 +239,7 @@ def candidate_of(
         tensor_parallel=variant.tensor_parallel,
     )
     found, _ = candidates(policy.model, (option,), load, tier.objectives)
-    if not found or state.max_num_seqs < 1:
+    if not found or not state.has_limits:
         return found[0] if found else None
     sequences, tokens = state.max_num_seqs, state.max_num_batched_tokens
     return with_limits(found[0], workload_of(load), tier.objectives, sequences=sequences, tokens=tokens)
