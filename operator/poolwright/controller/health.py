@@ -1,7 +1,8 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: whether the process lives, whether it can do its work, and how it does.
+"""Pages: whether the process lives, whether it can do its work, how it does, and why a pool got what it got.
 
 ``/healthz`` fails when passes have stopped although pools are due: a restart helps. ``/readyz`` fails while the cluster
-cannot be read or its definitions are missing: a restart does not, and the text says what would.
+cannot be read or its definitions are missing: a restart does not, and the text says what would. ``/metrics`` is for
+scrapers, ``/explain/NAMESPACE/POOL`` for people: the arithmetic of the last plan, as this process made it.
 """
 
 import time
@@ -9,14 +10,16 @@ from typing import Final
 
 from aiohttp import web
 
+from poolwright.controller.pod_state import PoolRef
 from poolwright.controller.runtime import Runtime
+from poolwright.planner.explain import explained
 
 STUCK_S: Final = 120.0
 """[wall s] Time without a finished pass, with pools due, after which the process is stuck: eight slow cycles."""
 
 
 class Health:
-    """Serves the three pages."""
+    """Serves the pages."""
 
     def __init__(self, run: Runtime) -> None:
         self._run = run
@@ -30,6 +33,7 @@ class Health:
         app.add_routes(
             [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
         )
+        app.add_routes([web.get("/explain/{namespace}/{pool}", self._explain)])
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._run.settings.http_host, self._run.settings.http_port)
@@ -58,6 +62,13 @@ class Health:
     async def _readyz(self, request: web.Request) -> web.Response:
         del request
         return web.Response(status=503 if self._run.trouble else 200, text=self._run.trouble or "ok")
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        pool = PoolRef(namespace=request.match_info["namespace"], name=request.match_info["pool"])
+        memory = self._run.memories.get(pool)
+        if memory is None or memory.plan is None:
+            return web.Response(status=404, text=f"no plan of {pool.namespace}/{pool.name} is known to this process\n")
+        return web.Response(text=explained(memory.plan) + "\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
         del request

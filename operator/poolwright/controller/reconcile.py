@@ -81,7 +81,7 @@ async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> Inference
     applied = Applied()
     if policy.mode is Mode.AUTO:
         applied = await _applied(manifests(pool, made, facts.catalogue, run.options), view, memory, run)
-    memory.history = made.history
+    memory.history, memory.plan = made.history, made
     _tell(key, pool, made, snapshot, run)
     return status_of(pool, made, snapshot, applied.conflicts, run.clock.wall())
 

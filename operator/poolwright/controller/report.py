@@ -65,7 +65,7 @@ def _news(before: InferencePoolStatus, after: InferencePoolStatus) -> list[tuple
 
 
 def _decision_note(decision: Decision) -> str:
-    return f"{decision.replicas} replicas: {decision.message}"
+    return f"{decision.replicas} {'replica' if decision.replicas == 1 else 'replicas'}: {decision.message}"
 
 
 def _event(

@@ -15,6 +15,7 @@ from poolwright.controller.settings import Settings
 from poolwright.controller.telemetry import Telemetry
 from poolwright.controller.work_queue import WorkQueue
 from poolwright.controller.workload import ManifestOptions
+from poolwright.planner.outcome import Plan
 from poolwright.planner.policy import PoolPolicy
 from poolwright.planner.snapshot import History
 
@@ -40,6 +41,7 @@ class Memory:
     policy: PoolPolicy | None = None
     policy_version: object = None
     applied: Settled | None = None
+    plan: Plan | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -139,13 +139,27 @@ def _runners_up(plan: Plan) -> list[RunnerUpStatus]:
 
 
 def _history(pool: InferencePool, plan: Plan, now: str) -> tuple[Decision, ...]:
-    """Return past decisions with this one in front, if it is another."""
+    """Return past decisions with this one in front, if it is another: other replicas, or a bound that now binds.
+
+    That the same number is now held for another reason is no news: demand jitters around every threshold.
+    """
     past = pool.status.history
     tier = _speaker(plan)
-    if tier is None or (past and (past[0].replicas, past[0].reason) == (plan.replicas, tier.reason)):
+    if tier is None:
+        return past
+    is_news = (
+        not past
+        or past[0].replicas != plan.replicas
+        or _variants(pool.status) != {v.variant.key for v in plan.variants}
+    )
+    if not is_news and (tier.meets_objectives or past[0].reason == tier.reason):
         return past
     made = Decision(time=now, replicas=plan.replicas, reason=tier.reason, message=tier.detail[:1024])
     return (made, *past)[:DECISIONS]
+
+
+def _variants(status: InferencePoolStatus) -> set[str]:
+    return {each.name for each in status.plan}
 
 
 def _speaker(plan: Plan) -> TierPlan | None:

@@ -75,7 +75,7 @@ def replicas_step(chosen: Offer, load: Load, tier: TierPolicy) -> Step:
         f"within the objectives: {tried}; asked for: {goal:g} %",
     )
     replicas = chosen.verdict.replicas
-    detail = f"{replicas} replicas for {load.rate_per_s:.4g} requests/s"
+    detail = f"{replicas} {'replica' if replicas == 1 else 'replicas'} for {load.rate_per_s:.4g} requests/s"
     return Step(name="replicas", value=float(replicas), reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic)
 
 

@@ -52,7 +52,7 @@ def _step(name: str, before: int, after: int, reason: Reason, detail: str) -> St
     """Return the step of a rule that left ``after``: with its reason only if it moved the number."""
     if after == before:
         return Step(name=name, value=float(after), reason=Reason.WITHIN_LIMITS, detail="does not bind")
-    return Step(name=name, value=float(after), reason=reason, detail=f"{before} -> {after}: {detail}")
+    return Step(name=name, value=float(after), reason=reason, detail=f"{after} instead of {before}: {detail}")
 
 
 def to_zero(situation: Situation, counts: Counts) -> tuple[Step, ...]:

@@ -78,8 +78,10 @@ def _kept(change: Change, old: VariantState) -> int:
 
 def _step(change: Change, granted: Mapping[str, int]) -> Step:
     now = granted[change.variant.key]
-    kept = ", ".join(f"{granted[each.variant.key]} x {each.variant.key}" for each in _by_key(change.old))
-    detail = f"{change.ready} of {change.replicas} new replicas are ready; kept until then: {kept}"
+    old = [each.variant.key for each in _by_key(change.old)]
+    kept = ", ".join(f"{granted[key]} x {key}" for key in old if granted[key])
+    detail = f"{change.ready} of {change.replicas} new replicas are ready; "
+    detail += f"kept until all are: {kept}" if kept else f"gone: {', '.join(old)}"
     if now < change.replicas:
         detail += f"; the ceilings leave room for {now} new ones so far"
     return Step(name="transition", value=float(now), reason=Reason.TRANSITION, detail=detail)
