@@ -20,13 +20,12 @@ Array = NDArray[np.float64]
 ROUNDING: Final = 1e-9
 """Probabilities are sums of some hundred terms."""
 
-SHAPES: Final = 0.005
-"""Waits are gammas with the right mean and variance, and three batches stand for all: as the load moves, so do shapes.
-A sweep of 1,500 pools and some 20,000 percentiles showed 0.0049 at most for an affine law."""
+SHAPES: Final = 0.02
+"""Waits are gammas with the right mean and variance, and three batches stand for all: as the load moves, so do shapes,
+and a probability near its objective may be met by this share of time sooner or later. 1,200 pools showed no more."""
 
-SECANTS: Final = 0.02
-"""A roofline is moreover replaced by secants at the operating point, which may move to a flatter part of the law; the
-same sweep showed 0.0194."""
+SECANTS: Final = 0.05
+"""A roofline is moreover replaced by secants at the operating point, which may move to a flatter part of the law."""
 
 
 def affine(n: Array, c: Array, y: Array) -> Array:
@@ -54,7 +53,7 @@ workloads = st.builds(Workload.from_means, st.floats(16.0, 4000.0), st.floats(8.
 loads = st.floats(0.02, 1.3)
 objectives_s = st.floats(0.01, 30.0)
 planned = st.floats(0.02, 0.9)
-percentiles = st.floats(0.9, 0.99)
+percentiles = st.tuples(st.floats(0.9, 0.99), st.floats(1.0, 1.3))
 laws = pytest.mark.parametrize(
     ("law", "slack"), [(affine, SHAPES), (roofline, SECANTS)], ids=["an affine law", "a roofline"]
 )
@@ -70,14 +69,26 @@ def probabilities(prediction: Prediction, objective_s: float) -> dict[str, float
     return prediction.attainment(every)
 
 
-def promises(prediction: Prediction, percentile: float) -> Objectives:
-    """Return objectives that a pool just meets at a percentile: where a change of probability would show."""
+def promises(prediction: Prediction, near: tuple[float, float]) -> Objectives:
+    """Return objectives that a pool meets at a percentile, or a little better: where planning takes place."""
+    percentile, stretch = near
     return Objectives(
         percentile_ratio=percentile,
-        ttft_s=prediction.ttft_s(percentile),
-        itl_s=prediction.itl_s(percentile),
-        end_to_end_s=prediction.end_to_end_s(percentile),
+        ttft_s=stretch * prediction.ttft_s(percentile),
+        itl_s=stretch * prediction.itl_s(percentile),
+        end_to_end_s=stretch * prediction.end_to_end_s(percentile),
     )
+
+
+def eased(objectives: Objectives, slack: float) -> Objectives:
+    """Return objectives with a little more time."""
+    times = {name: (1.0 + slack) * getattr(objectives, name) for name in ("ttft_s", "itl_s", "end_to_end_s")}
+    return Objectives(percentile_ratio=objectives.percentile_ratio, **times)
+
+
+def raised(before: dict[str, float], after: dict[str, float]) -> dict[str, tuple[float, float]]:
+    """Return what is likelier after than before."""
+    return {name: (before[name], value) for name, value in after.items() if value > before[name] + ROUNDING}
 
 
 @laws
@@ -91,15 +102,15 @@ def test_more_load_never_raises_the_probability_of_meeting_an_objective(
     load: float,
     more: float,
     replicas: int,
-    percentile: float,
+    near: tuple[float, float],
 ) -> None:
     at = station(law, *limit)
     rate = rate_at(at, work, load, replicas)
     less_loaded = predict(at, work, Arrivals(rate_per_s=rate), replicas=replicas)
-    objectives = promises(less_loaded, percentile)
-    before = less_loaded.attainment(objectives)
+    objectives = promises(less_loaded, near)
+    before = less_loaded.attainment(eased(objectives, slack))
     after = predict(at, work, Arrivals(rate_per_s=rate * more), replicas=replicas).attainment(objectives)
-    assert {} == {name: (before[name], value) for name, value in after.items() if value > before[name] + slack}
+    assert {} == raised(before, after)
 
 
 @laws
@@ -114,16 +125,15 @@ def test_one_more_replica_never_lowers_the_probability_of_meeting_an_objective(
     work: Workload,
     load: float,
     crowd: tuple[int, float],
-    percentile: float,
+    near: tuple[float, float],
 ) -> None:
     replicas, dispersion = crowd
     at = station(law, *limit)
     rates = Arrivals(rate_per_s=rate_at(at, work, load, replicas), dispersion=dispersion)
     small = predict(at, work, rates, replicas=replicas, routing=routing)
-    objectives = promises(small, percentile)
-    before = small.attainment(objectives)
-    after = predict(at, work, rates, replicas=replicas + 1, routing=routing).attainment(objectives)
-    assert {} == {name: (before[name], value) for name, value in after.items() if value < before[name] - slack}
+    objectives = promises(small, near)
+    large = predict(at, work, rates, replicas=replicas + 1, routing=routing)
+    assert {} == raised(large.attainment(eased(objectives, slack)), small.attainment(objectives))
 
 
 @pytest.mark.parametrize("law", [affine, roofline])
