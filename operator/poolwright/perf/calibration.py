@@ -75,7 +75,7 @@ NOISE_LOG: Final = 0.1
 """Spread of repeated measurements of one point [log]: repeats of published rows differ by 1.06 in the median."""
 
 INFORMED_RATIO: Final = 0.7
-"""A factor counts as learned when its posterior spread is below this share of its prior's [ratio]."""
+"""A factor counts as learned when its posterior spread is below this share of its prior's [ratio], equation (11.3)."""
 
 DRIFT_LOG: Final = 0.2
 """Change of the residual from older to newer observations that is reported as drift [log]."""
@@ -211,7 +211,7 @@ def _root_of_loss(residual: Array) -> Array:
 
 
 def _drift(errors: Array) -> float:
-    """Return how the median residual moved from the older to the newer half of the observations."""
+    """Return how the median residual moved from the older to the newer half of the observations, equation (11.3)."""
     half = errors.size // 2
     if half < 2:  # noqa: PLR2004 - medians of single observations are noise
         return 0.0
