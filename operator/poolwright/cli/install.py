@@ -45,12 +45,16 @@ def install_chart(chart: Path, namespace: str, folder: Path, *values: str, helm:
     )
     if done.returncode:
         raise RuntimeError(f"helm failed with {done.returncode}: {done.stderr.strip()}")
-    return Installed(namespace=namespace, kubeconfig=_kubeconfig(namespace, folder / "operator.kubeconfig"))
+    return Installed(namespace=namespace, kubeconfig=kubeconfig_of(namespace, folder / "operator.kubeconfig"))
 
 
-def _kubeconfig(namespace: str, path: Path) -> Path:
+def kubeconfig_of(namespace: str, path: Path, admin_kubeconfig: str | None = None) -> Path:
+    """Write the kubeconfig of an installed release's ServiceAccount to ``path`` and return it.
+
+    ``admin_kubeconfig`` is asked for the token; default: that of ``$KUBECONFIG``.
+    """
     admin = client.Configuration()
-    config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=admin)
+    config.load_kube_config(admin_kubeconfig or os.environ.get("KUBECONFIG"), client_configuration=admin)
     request = client.AuthenticationV1TokenRequest(
         spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=TOKEN_SECONDS)
     )
