@@ -6,6 +6,7 @@ probabilities below and near the mean are off by up to 0.08 (TTFT), 0.14 (ITL). 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -82,6 +83,9 @@ CASES: Final = (
     Case(name="long answers, small steps", load=0.75, inputs=300.0, outputs=600.0, tokens=512, seed=5),
 )
 
+PROMPTS_MOSTLY: Final = Case(name="summaries", load=0.8, inputs=2000.0, outputs=30.0, sequences=64, seed=6)
+"""Prefill takes most of the time: waiting behind other prompts is most of a first token."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -134,6 +138,7 @@ def simulated(case: Case, times: Array, requests: list[Request]) -> tuple[Array,
     return np.array(firsts), steps_s, np.array([each.steps * each.sequences for each in tokens], dtype=np.float64)
 
 
+@cache
 def compared(case: Case) -> list[Row]:
     """Return every figure of a case."""
     random = np.random.default_rng(case.seed)
@@ -169,9 +174,23 @@ def rows(expected: Prediction, firsts_s: Array, steps_s: Array, weights: Array) 
     ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_predictions_lie_within_the_declared_tolerances_of_a_simulation(case: Case) -> None:
+def check(case: Case, kind: str) -> None:
     table = compared(case)
-    missed = [row.figure for row in table if not abs(row.error) <= row.tolerance]
+    missed = [row.figure for row in table if kind in row.figure and not abs(row.error) <= row.tolerance]
     print("\n".join([f"{case.name}, load {case.load}", *map(str, table)]))
     assert [] == missed
+
+
+@pytest.mark.parametrize("case", [*CASES, PROMPTS_MOSTLY], ids=lambda case: case.name)
+def test_times_to_first_token_lie_within_the_declared_tolerances_of_a_simulation(case: Case) -> None:
+    check(case, "TTFT")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_times_between_tokens_lie_within_the_declared_tolerances_of_a_simulation(case: Case) -> None:
+    check(case, "ITL")
+
+
+@pytest.mark.xfail(strict=True, reason="where prefill takes most of the time, the ITL is predicted 15 % too short")
+def test_times_between_tokens_of_short_answers_to_long_prompts_are_known_to_be_too_short() -> None:
+    check(PROMPTS_MOSTLY, "ITL")
