@@ -1,9 +1,11 @@
 """Makes the cluster hold what a pool should own: writes what differs, deletes what it no longer wants, nothing else.
 
-Server-side apply without force; a field that somebody else owns is reported, not taken. An object that already holds
-everything we manage costs no write (``difference``). What is wanted comes from ``manifests``.
+Server-side apply; a field that another program owns is reported, not taken, and what a person changed with kubectl is
+put right. An object that already holds everything we manage costs no write (``difference``). What is wanted comes from
+``manifests``.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +32,13 @@ OWNED_KINDS: Final = {each.kind: each for each in (NETWORK_POLICIES, SERVICES, P
 
 OPTIONAL_KINDS: Final = (POD_MONITORS.kind,)
 """Kinds whose definition a cluster may lack: looked at only when wanted."""
+
+
+CONFLICT: Final = re.compile(r'conflicts? with "([^"]*)"(?: with subresource "[^"]*")?( using )?')
+"""How the API server names the other owner of a field; it says ``using`` where that owner did not apply but update."""
+
+HAND: Final = "kubectl"
+"""What the names of fields' owners begin with where a person wrote them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +101,29 @@ async def _put(kube: Kube, manifest: Manifest, found: Manifest | None) -> bool:
     marked = with_hash(manifest)
     if found is not None and is_applied(marked, found):
         return False
-    await kube.apply(marked)
+    try:
+        await kube.apply(marked)
+    except ConflictError as error:
+        if not is_by_hand(str(error)):
+            raise
+        await kube.apply(marked, is_forced=True)
     return True
+
+
+def is_by_hand(conflict: str) -> bool:
+    """Return whether a conflict is only with what somebody changed once with kubectl: drift, which is corrected.
+
+    Whoever applies a field (with kubectl or otherwise) or scales by program owns it, and is not fought.
+
+    >>> is_by_hand('conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas')
+    True
+    >>> is_by_hand('conflict with "kube-controller-manager" with subresource "scale" using apps/v1: .spec.replicas')
+    False
+    >>> is_by_hand('conflict with "kubectl": .spec.replicas')
+    False
+    """
+    owners = [found.groups() for found in CONFLICT.finditer(conflict)]
+    return bool(owners) and all(name.startswith(HAND) and is_update for name, is_update in owners)
 
 
 async def _delete(kube: Kube, name: str, found: Manifest) -> bool:

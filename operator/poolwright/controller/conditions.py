@@ -104,6 +104,10 @@ def _counts(plan: Plan, snapshot: Snapshot) -> tuple[int, int]:
 
 def _ready(plan: Plan, snapshot: Snapshot) -> Claim:
     ready, wanted = _counts(plan, snapshot)
+    unserved = [tier for tier in plan.tiers if not tier.meets_objectives and not any(v.replicas for v in tier.variants)]
+    if unserved:
+        reason, message = unserved[0].reason, f"nothing serves {_sentences(unserved)}"
+        return Claim(type=ConditionType.READY, holds=False, reason=reason, message=message)
     if ready >= wanted:
         message = f"{ready} of {wanted} replicas serve"
         return Claim(type=ConditionType.READY, holds=True, reason=ControllerReason.REPLICAS_READY, message=message)
@@ -146,8 +150,21 @@ def _sentences(tiers: Iterable[TierPlan]) -> str:
 def _metrics_stale(plan: Plan) -> Claim:
     if not plan.missing:
         return Claim(type=ConditionType.METRICS_STALE, holds=False, reason=ControllerReason.SIGNALS_PRESENT)
-    message = f"capacity is held, not lowered; missing: {'; '.join(plan.missing)}"
+    message = f"capacity is held, not lowered; missing: {'; '.join(_by_cause(plan.missing))}"
     return Claim(type=ConditionType.METRICS_STALE, holds=True, reason=ControllerReason.SIGNALS_MISSING, message=message)
+
+
+def _by_cause(missing: Iterable[str]) -> list[str]:
+    """Return missing signals with their cause, each cause once: one pod that does not answer lacks all of them.
+
+    >>> _by_cause(["chat.arrivals_per_s: Stale (90 s)", "chat.waiting: Stale (90 s)"])
+    ['chat.arrivals_per_s, chat.waiting: Stale (90 s)']
+    """
+    causes: dict[str, list[str]] = {}
+    for each in missing:
+        name, _, cause = each.partition(": ")
+        causes.setdefault(cause, []).append(name)
+    return [f"{', '.join(names)}: {cause}" for cause, names in causes.items()]
 
 
 def _model_drift(plan: Plan, snapshot: Snapshot) -> Claim:

@@ -17,7 +17,7 @@ Manifest = dict[str, Any]
 Query = list[tuple[str, str]]
 
 FIELD_MANAGER: Final = "poolwright"
-"""Owner of the fields that we apply; ownership is never forced."""
+"""Owner of the fields that we apply; what another program owns is never taken."""
 TIMEOUTS_S: Final = (3.0, 15.0)
 """[wall s] Connect and read: an API server that takes longer is treated as unreachable, and tried again."""
 PAGE_SIZE: Final = 500
@@ -189,8 +189,8 @@ class Kube:
             if not token:
                 return items
 
-    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
-        """Apply an object server-side, never by force, and return it as it now is."""
+    async def apply(self, manifest: Manifest, *, subresource: str = "", is_forced: bool = False) -> Manifest:
+        """Apply an object server-side, by force only where told so, and return it as it now is."""
         kind = KINDS[manifest["apiVersion"], manifest["kind"]]
         metadata = manifest["metadata"]
         self._fence()
@@ -198,7 +198,7 @@ class Kube:
             "PATCH",
             kind,
             kind.path(metadata.get("namespace"), metadata["name"], subresource),
-            query=[("fieldManager", FIELD_MANAGER), ("force", "false")],
+            query=[("fieldManager", FIELD_MANAGER), ("force", str(is_forced).lower())],
             body=manifest,
             content="application/apply-patch+yaml",
         )

@@ -128,7 +128,21 @@ def minimum(situation: Situation, counts: Counts) -> tuple[Step, ...]:
     least = situation.scaling.min_replicas
     after = spread(counts, least, _has_room(situation))
     detail = f"the pool's minimum is {least}"
+    if sum(after) < least:
+        return tuple(_short(situation, each, after, detail) for each in situation.contenders)
     return tuple(_step("minimum", b, a, Reason.MIN_REPLICAS, detail) for b, a in zip(counts, after, strict=True))
+
+
+def _short(situation: Situation, contender: Contender, counts: Counts, detail: str) -> Step:
+    """Return the step of a minimum that a ceiling does not leave room for."""
+    granted = {each.variant.key: count for each, count in zip(situation.contenders, counts, strict=True)}
+    key = contender.variant.key
+    tight = [each for each in situation.constraints if each.room(granted, key) < 1]
+    reason = tight[0].reason if tight else Reason.MIN_REPLICAS
+    names = "; ".join(each.name for each in tight)
+    return Step(
+        name="minimum", value=float(granted[key]), reason=reason, detail=f"{sum(counts)}; {detail}, but {names}"
+    )
 
 
 def pin(situation: Situation, counts: Counts) -> tuple[Step, ...]:
@@ -143,7 +157,7 @@ def pin(situation: Situation, counts: Counts) -> tuple[Step, ...]:
     wishes = tuple(max(each.wanted, 1) for each in situation.contenders)
     after = spread(_allotted(situation, wishes, (ceiling,)), pinned)
     detail = f"the spec pins the pool to {pinned}"
-    return tuple(_step("pin", b, a, Reason.PINNED, detail) for b, a in zip(counts, after, strict=True))
+    return tuple(Step(name="pin", value=float(count), reason=Reason.PINNED, detail=detail) for count in after)
 
 
 Room = Callable[[Sequence[int], int], bool]
