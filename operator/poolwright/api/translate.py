@@ -68,7 +68,7 @@ def parsed(model: type[Resource], document: Mapping[str, Any]) -> Resource:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or model.__name__
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         raise SpecError(field, first.get("input"), message[:1].lower() + message[1:]) from error
 
 

@@ -44,7 +44,11 @@ POOLS: Final = "inferencepools"
 
 
 @click.command()
-@click.option("--trace", type=click.Path(exists=True, path_type=Path), help="CSV in the format of Azure's LLM traces.")
+@click.option(
+    "--trace",
+    type=click.Path(exists=True, path_type=Path),
+    help="Azure LLM trace; default: in $POOLWRIGHT_DATA, else the shipped profile.",
+)
 @click.option(
     "--factor", default=FACTOR, show_default=True, type=click.FloatRange(0.1, 100.0), help="Times the traffic."
 )
@@ -65,6 +69,7 @@ def demo(
     """Watch a pool follow real traffic on the cluster of the current kubeconfig."""
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     resource = yaml.safe_load(path.read_text())
+    trace = trace or _recorded()
     played = traffic(trace, factor, np.random.default_rng(SEED))
     console.print(f"traffic: {played.source}, {len(played)} requests in {played.duration_s / 60.0:.0f} minutes")
     with tempfile.TemporaryDirectory(prefix="poolwright-demo-") as folder, contextlib.ExitStack() as stack:
@@ -87,6 +92,12 @@ def demo(
         _finish(view, played, console)
         if keep:
             _keep(operator, console)
+
+
+def _recorded() -> Path | None:
+    """Return the recorded trace in the folder that ``POOLWRIGHT_DATA`` names; None where there is none."""
+    path = Path(os.environ.get("POOLWRIGHT_DATA", "")) / "traces" / "azure2023_conversation.csv"
+    return path if path.is_file() else None
 
 
 def _watch(

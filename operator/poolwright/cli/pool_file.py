@@ -1,5 +1,6 @@
 """Read a pool, and the policy and profiles beside it, from YAML files: what planning needs without a cluster."""
 
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -72,6 +73,8 @@ def _pool_file(path: str, documents: Iterable[Any]) -> PoolFile:
 
 def planned(file: PoolFile, rate_per_s: float | None, inventory: str | None) -> Plan:
     """Return the plan of a file's pool for a stated rate, on a stated or assumed inventory."""
+    if rate_per_s is not None and not math.isfinite(rate_per_s):
+        refuse(f"--rate is {rate_per_s}, must be a number of requests per second")
     counts = _inventory(inventory, file)
     return plan(_stated(file, rate_per_s), Snapshot(inventory=counts), History(), file.catalogue, 0.0)
 

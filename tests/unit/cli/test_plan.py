@@ -1,0 +1,138 @@
+"""What ``plan`` and ``explain`` say on a command line, and how they refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from poolwright.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[3]
+CHAT = ROOT / "examples" / "chat.yaml"
+FEW = "h100-sxm=8,l40s=16"
+
+
+def run(*arguments: str, text: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(arguments), input=text)
+
+
+def test_a_plan_names_accelerator_replicas_limits_latency_cost_and_binding() -> None:
+    result = run("plan", "-f", str(CHAT), "--rate", "12", "--inventory", FEW)
+    assert 0 == result.exit_code
+    header, row = result.output.splitlines()[:2]
+    for column in (
+        "replicas",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+        "TTFT",
+        "ITL",
+        "utilisation",
+        "$/h",
+        "binding",
+    ):
+        assert column in header
+    assert "h100-sxm-bf16" in row
+    assert "6.88" in row
+
+
+def test_json_has_the_whole_plan_and_no_number_that_json_lacks() -> None:
+    result = run("plan", "-f", str(CHAT), "--rate", "12", "--inventory", FEW, "--json")
+    document = json.loads(result.output, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    tier = document["tiers"][0]
+    assert 1 == tier["variants"][0]["replicas"]
+    assert {"memory", "capacity", "choice", "replicas"} <= {step["name"] for step in tier["steps"]}
+
+
+def test_a_pool_is_read_from_standard_input() -> None:
+    result = run("explain", "--rate", "12", "--inventory", FEW, text=CHAT.read_text())
+    assert 0 == result.exit_code
+    assert "tier interactive: Demand" in result.output
+
+
+def test_a_live_pool_is_explained_for_the_load_of_its_status() -> None:
+    live = CHAT.read_text() + (
+        "status:\n  tiers:\n  - {name: interactive, plannedRequestsPerMinute: 720, reason: Demand, binding: None, "
+        "meetsObjectives: true}\n"
+    )
+    result = run("explain", "--inventory", FEW, text=live)
+    assert "arrivals = 12 " in result.output, result.output
+
+
+def test_a_plan_that_cannot_meet_its_objectives_ends_with_1() -> None:
+    result = run("plan", "-f", str(CHAT), "--rate", "12", "--inventory", "l4=1")
+    assert 1 == result.exit_code
+    assert "NOT met" in result.output
+
+
+def changed(old: str, new: str) -> str:
+    text = CHAT.read_text()
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "words"),
+    [
+        (changed("meta-llama/Llama-3.1-8B-Instruct", "acme/unheard-of"), (), ("spec.model.name", "acme/unheard-of")),
+        (changed("ttftMilliseconds: 800", "ttftMilliseconds: -1"), (), ("ttftMilliseconds", "-1", "greater than")),
+        (changed("{ttftMilliseconds: 800, itlMilliseconds: 40}", "{}"), (), ("objectives", "at least one")),
+        (changed("tiers:", "tears:"), (), ("tiers",)),
+        (changed("tiers:", "accelerators: [{name: h1000}]\n  tiers:"), (), ("spec.accelerators[0].name", "h1000")),
+        (changed("tiers:", "scaling: {minReplicas: 9, maxReplicas: 3}\n  tiers:"), (), ("scaling", "9", "3")),
+        (CHAT.read_text(), ("--inventory", "h100-sxm"), ("--inventory", "NAME=COUNT")),
+        (CHAT.read_text(), ("--inventory", "h1000=8"), ("--inventory", "h1000")),
+        (CHAT.read_text(), ("--rate", "nan"), ("--rate",)),
+        ("a: [", (), ("YAML",)),
+        ("kind: Pod\n", (), ("InferencePool", "exactly one")),
+    ],
+    ids=[
+        "an unknown model",
+        "a negative objective",
+        "no objective",
+        "a misspelt field",
+        "an unknown accelerator",
+        "bounds reversed",
+        "an inventory without a count",
+        "an inventory of the unknown",
+        "a rate that is no number",
+        "no YAML",
+        "no pool",
+    ],
+)
+def test_bad_input_ends_with_2_and_names_what_is_wrong(
+    text: str, arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text(text)
+    rate = () if "--rate" in arguments else ("--rate", "12")
+    result = run("plan", "-f", str(file), *rate, *arguments)
+    assert 2 == result.exit_code, result.output
+    for word in words:
+        assert word in result.output, result.output
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    result = run("plan", "-f", "nowhere.yaml", "--rate", "1")
+    assert (2, True) == (result.exit_code, "nowhere.yaml" in result.output)
+
+
+def test_a_profile_beside_the_pool_adds_an_accelerator() -> None:
+    profile = """
+---
+apiVersion: poolwright.io/v1alpha1
+kind: AcceleratorProfile
+metadata: {name: h900}
+spec:
+  vendor: nvidia
+  memoryGibibytes: 80
+  bandwidthGigabytesPerSecond: 3350
+  peakTeraflops: {bf16: 989}
+  tdpWatts: 700
+  usdPerHour: "1.00"
+  resourceName: nvidia.com/gpu
+  selectors: [{labels: {nvidia.com/gpu.product: [H900]}}]
+"""
+    result = run("plan", "-f", "-", "--rate", "12", "--inventory", "h900=4,h100-sxm=4", text=CHAT.read_text() + profile)
+    assert 0 == result.exit_code, result.output
+    assert "h900-bf16" in result.output.splitlines()[1]
