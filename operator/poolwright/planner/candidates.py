@@ -198,6 +198,14 @@ def with_limits(
     candidate: Candidate, workload: Workload, objectives: Objectives, *, sequences: int, tokens: int
 ) -> Candidate:
     """Return the candidate with given limits instead of the best ones: what a running replica has."""
+    return _with_limits(Same(candidate), Same(workload), objectives, sequences, tokens)
+
+
+@lru_cache(maxsize=MEMO)
+def _with_limits(
+    best: Same[Candidate], same: Same[Workload], objectives: Objectives, sequences: int, tokens: int
+) -> Candidate:
+    candidate, workload = best.value, same.value
     config = candidate.config
     memory = memory_of(config, sequences, tokens, workload.moments.c)
     law = candidate.station.step_time

@@ -20,10 +20,8 @@ from poolwright.planner.policy import PoolPolicy, TierPolicy
 from poolwright.planner.prices import price_usd_per_s, usd_per_million_tokens
 from poolwright.planner.reason import Binding, Reason
 from poolwright.planner.snapshot import Variant, VariantState
-from poolwright.planner.verify import LEAST_RATE_PER_S
+from poolwright.planner.verify import expected
 from poolwright.queueing.objectives import Objectives
-from poolwright.queueing.predict import predict
-from poolwright.queueing.workload import RateDistribution
 
 QUEUE_S: Final = 60.0
 """Longest wait that a full queue stands for where a tier states no latency for whole requests [s]."""
@@ -194,20 +192,7 @@ def _per_million(cost_usd_per_s: float | None, load: Load, share: float) -> floa
 def _predicted(tier: TierPolicy, load: Load, own: Granted, share: float) -> Predicted:
     if own.candidate is None or own.replicas < 1:
         return NOTHING
-    rates = tuple(max(rate * share, LEAST_RATE_PER_S) for rate in load.rates_per_s)
-    arrivals = RateDistribution(rates_per_s=rates, weights=load.weights)
-    prediction = predict(own.candidate.station, workload_of(load), arrivals, replicas=own.replicas)
-    percentile = tier.objectives.percentile_ratio
-    return Predicted(
-        ttft_s=prediction.ttft_s(percentile),
-        itl_s=prediction.itl_s(percentile),
-        end_to_end_s=prediction.end_to_end_s(percentile),
-        utilisation_ratio=prediction.utilisation_ratio,
-        kv_utilisation_ratio=prediction.kv_utilisation_ratio,
-        mean_batch=prediction.mean_batch,
-        capacity_per_s=prediction.capacity_per_s,
-        attainment_ratio=min(prediction.attainment(tier.objectives).values()),
-    )
+    return expected(own.candidate, workload_of(load), load, tier.objectives, own.replicas, share)
 
 
 NOTHING: Final = Predicted(
