@@ -6,10 +6,12 @@ Only words and figures; what is decided is in ``optimise``. Every number printed
 from collections.abc import Sequence
 
 from poolwright.planner.candidates import Candidate, workload_of
+from poolwright.planner.explain import ms_text
 from poolwright.planner.offer import Offer
 from poolwright.planner.outcome import Load, Step
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.reason import Reason
+from poolwright.planner.verify import expected
 from poolwright.queueing.objectives import Objectives
 from poolwright.queueing.station import capacity
 from poolwright.units import BYTES_PER_GB, BYTES_PER_KIB, ms_from_s, percent_from_ratio, usd_per_h_from_usd_per_s
@@ -64,19 +66,28 @@ def replicas_step(chosen: Offer, load: Load, tier: TierPolicy) -> Step:
     """Return how many replicas follow from the load, with the probability at one fewer, that number and one more."""
     per_replica = chosen.candidate.limits.rate_per_s
     goal = percent_from_ratio(tier.objectives.percentile_ratio)
-    tried = ", ".join(
-        f"{percent_from_ratio(attained):.1f} % with {count}" for count, attained in chosen.verdict.attainment if count
-    )
+    tried = tuple(_with_count(chosen, load, tier, count, attained) for count, attained in chosen.verdict.attainment)
     arithmetic = (
         (
             f"{load.rate_per_s:.4g} requests/s / {per_replica:.3g} per replica = {load.rate_per_s / per_replica:.2f}; "
             "many replicas share their queues, few do not"
         ),
-        f"within the objectives: {tried}; asked for: {goal:g} %",
+        f"asked for: {goal:g} % within the objectives",
+        *tried,
     )
     replicas = chosen.verdict.replicas
     detail = f"{replicas} {'replica' if replicas == 1 else 'replicas'} for {load.rate_per_s:.4g} requests/s"
     return Step(name="replicas", value=float(replicas), reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic)
+
+
+def _with_count(chosen: Offer, load: Load, tier: TierPolicy, count: int, attained: float) -> str:
+    """Return what so many replicas would give: probability, percentiles and cost."""
+    predicted = expected(chosen.candidate, workload_of(load), load, tier.objectives, count, 1.0)
+    each = chosen.replica_usd_per_s
+    cost = "" if each is None else f", {usd_per_h_from_usd_per_s(each * count):.2f} $/h"
+    percentile = percent_from_ratio(tier.objectives.percentile_ratio)
+    times = f"p{percentile:g} TTFT {ms_text(predicted.ttft_s)}, ITL {ms_text(predicted.itl_s)}"
+    return f"with {count}: {percent_from_ratio(attained):.1f} %, {times}{cost}"
 
 
 def choice_step(chosen: Offer, others: Sequence[Offer], reason: Reason) -> Step:

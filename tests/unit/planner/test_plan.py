@@ -60,8 +60,12 @@ def test_a_stated_load_is_planned_in_one_step_with_the_cheapest_accelerator() ->
 
 def test_four_replicas_meet_what_three_do_not() -> None:
     replicas = next(step for step in planned().tiers[0].steps if step.name == "replicas")
-    # 60 / 17.4 per replica = 3.45: three are overloaded, four have a seventh to spare.
-    assert "0.0 % with 3, 100.0 % with 4" in replicas.arithmetic[1]
+    # 60 / 17.4 per replica = 3.45: three are overloaded, four have a seventh to spare; each costs 6.88 $/h.
+    three, four, five = replicas.arithmetic[-3:]
+    assert "with 3: 0.0 %, p95 TTFT -, ITL -, 20.64 $/h" == three
+    assert four.startswith("with 4: 100.0 %")
+    assert four.endswith("27.52 $/h")
+    assert five.endswith("34.40 $/h")
 
 
 def test_a_quota_of_two_leaves_two_and_says_so() -> None:
