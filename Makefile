@@ -8,7 +8,7 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast check format generate bench e2e lock clean
+.PHONY: help setup demo test test-fast check format generate bench validate e2e lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ format: setup ## Format the code
 
 bench: setup ## Benchmarks (ratios taken in one run)
 	@for b in bench/*.py; do $(BIN)/python $$b || exit 1; done
+
+validate: setup ## Score the model against published measurements in POOLWRIGHT_MEASUREMENTS, write docs/validation.md
+	@$(BIN)/python -m modelreport
 
 e2e: setup ## End-to-end tests on CLUSTER=embedded|kind|current
 	@$(BIN)/pytest tests/e2e $(ARGS)

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,14 +14,10 @@ import click
 from poolwright.cli.pool_file import refuse
 from poolwright.cli.predict_rows import predict_rows
 from poolwright.cli.predict_view import print_prediction
-from poolwright.hardware.catalogue import load_catalogue
-from poolwright.hardware.hf_config import model_shape_from_config
-from poolwright.hardware.model_shape import ModelShape
+from poolwright.cli.replica_options import replica_of
 from poolwright.hardware.number_format import FORMATS
 from poolwright.perf.engine_traits import ENGINES
 from poolwright.perf.prediction import Prediction, predict_replica
-from poolwright.perf.replica import ReplicaConfig
-from poolwright.perf.row_engine import on_accelerator
 from poolwright.perf.shipped import efficiencies_for
 from poolwright.units import usd_per_s_from_usd_per_h
 
@@ -83,26 +78,8 @@ def _one(options: dict[str, Any]) -> None:
 
 
 def _prediction(options: dict[str, Any]) -> Prediction:
-    """Return the prediction that the options ask for; ends the command where they contradict each other."""
-    catalogue = load_catalogue()
-    try:
-        accelerator = catalogue.accelerator(options["accelerator"])
-    except ValueError as error:
-        refuse(f"--accelerator: {error}")
-    model = _model(options["model"])
-    try:
-        config = ReplicaConfig(
-            accelerator=accelerator,
-            model=model,
-            weight_format=options["weights"] or model.native_format,
-            kv_format=options["kv"],
-            tensor_parallel=options["tp"],
-            pipeline_parallel=options["pp"],
-            expert_parallel=options["ep"],
-            engine=on_accelerator(ENGINES[options["engine"]], accelerator),
-        )
-    except ValueError as error:
-        refuse(_as_option(str(error)))
+    """Return the prediction that the options ask for."""
+    config = replica_of(options)
     price = options["price"]
     return predict_replica(
         config,
@@ -113,33 +90,6 @@ def _prediction(options: dict[str, Any]) -> Prediction:
         efficiencies=efficiencies_for([config], is_calibrated=options["calibration"] == "shipped"),
         price_usd_per_s=None if price is None else usd_per_s_from_usd_per_h(price),
     )
-
-
-def _model(name: str) -> ModelShape:
-    """Return the model of a name in the catalogue or of a config.json."""
-    try:
-        path = Path(name)
-        if path.suffix == ".json" or path.is_file():
-            return model_shape_from_config(json.loads(path.read_text(encoding="utf-8")), path.parent.name or name, name)
-        return load_catalogue().model(name)
-    except OSError as error:
-        refuse(f"--model {name}: {error.strerror}")
-    except ValueError as error:
-        refuse(f"--model: {error}")
-
-
-def _as_option(message: str) -> str:
-    """Return a replica's message with the option that people typed."""
-    names = {
-        "tensor_parallel": "--tp",
-        "pipeline_parallel": "--pp",
-        "expert_parallel": "--ep",
-        "weight_format": "--weights",
-        "kv_format": "--kv",
-    }
-    for name, option in names.items():
-        message = message.replace(name, option)
-    return message if message.startswith("--") else f"--weights: {message}"
 
 
 def _json(value: Any) -> Any:

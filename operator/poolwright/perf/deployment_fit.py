@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poolwright.perf.calibration import FIRST_TOKEN_PARAMETERS, PRIORS, Calibration, calibrate
+from poolwright.perf.calibration import FIRST_TOKEN_PARAMETERS, PRIORS, STEP_PARAMETERS, Calibration, calibrate
 from poolwright.perf.efficiency import Efficiencies
 from poolwright.perf.row_answer import answer
 from poolwright.perf.row_question import RowQuestion
@@ -20,7 +20,7 @@ from poolwright.perf.work import StepWork, step_work
 Array = NDArray[np.float64]
 
 BIAS_PARAMETERS: Final = ("step",)
-"""What a few rows of one deployment identify: more factors fit no better on rows left out (docs/validation.md)."""
+"""What ships: a single factor on steps, which batches and lengths that were never measured may rely on."""
 
 STEP_NOISE_LOG: Final = 0.1
 """Spread of one published TPOT around a deployment's own mean [log]: repeats differ by 1.06 in the median, 1.39 at the
@@ -41,7 +41,7 @@ def fit_deployment(
     tpot_s: Array,
     ttft_s: Array,
     works: Sequence[StepWork] | None = None,
-    parameters: Sequence[str] = BIAS_PARAMETERS,
+    parameters: Sequence[str] | None = None,
 ) -> Calibration:
     """Return the factors of one deployment from its measured rows; TTFT never moves the factors of steps.
 
@@ -49,7 +49,10 @@ def fit_deployment(
     ----------
     tpot_s, ttft_s
         Measured [s], in the order of the questions; what was not measured is NaN.
+    parameters
+        Free factors; chosen by the number of rows where None.
     """
+    free = parameters or identified_parameters(len(questions))
     counted = [step_work(each.config) for each in questions] if works is None else works
 
     def predicted_tpot_s(factors: Efficiencies) -> Array:
@@ -58,7 +61,7 @@ def fit_deployment(
     def predicted_ttft_s(factors: Efficiencies) -> Array:
         return answer(questions, factors, counted).ttft_s
 
-    steps = calibrate(predicted_tpot_s, tpot_s, parameters=parameters, noise_log=STEP_NOISE_LOG)
+    steps = calibrate(predicted_tpot_s, tpot_s, parameters=free, noise_log=STEP_NOISE_LOG)
     return calibrate(
         predicted_ttft_s,
         ttft_s,
@@ -66,6 +69,11 @@ def fit_deployment(
         start=steps.efficiencies,
         noise_log=FIRST_TOKEN_NOISE_LOG,
     )
+
+
+def identified_parameters(observations: int) -> Sequence[str]:
+    """Return the factors that so many rows of one deployment may free: not more than there are rows."""
+    return STEP_PARAMETERS if observations >= len(STEP_PARAMETERS) else BIAS_PARAMETERS
 
 
 def fit_biases(
@@ -96,7 +104,8 @@ def _is_inside(bias: DeploymentBias) -> bool:
 def _bias(
     rows: list[int], questions: Sequence[RowQuestion], sources: Sequence[str], tpot_s: Array, ttft_s: Array
 ) -> DeploymentBias:
-    found = fit_deployment([questions[index] for index in rows], tpot_s[rows], ttft_s[rows]).efficiencies
+    asked = [questions[index] for index in rows]
+    found = fit_deployment(asked, tpot_s[rows], ttft_s[rows], parameters=BIAS_PARAMETERS).efficiencies
     return DeploymentBias(
         step=float(found.step),
         first_token=float(found.first_token),

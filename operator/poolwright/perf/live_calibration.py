@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from poolwright.perf.calibration import FIRST_TOKEN_PARAMETERS, Calibration, calibrate
 from poolwright.perf.closed_loop import Requests, loaded
-from poolwright.perf.deployment_fit import BIAS_PARAMETERS
+from poolwright.perf.deployment_fit import identified_parameters
 from poolwright.perf.efficiency import Efficiencies
 from poolwright.perf.replica import ReplicaConfig
 from poolwright.perf.step_time import StepLaw
@@ -55,10 +55,11 @@ class Observation:
 def calibrate_live(
     config: ReplicaConfig,
     observations: Sequence[Observation],
-    parameters: Sequence[str] = BIAS_PARAMETERS,
+    parameters: Sequence[str] | None = None,
 ) -> Calibration:
     """Return the factors of a running replica; the sourced constants where nothing usable was observed."""
     recent = [each for each in observations[-MOST_OBSERVATIONS:] if each.running > 0.0]
+    free = parameters or identified_parameters(len(recent))
     work = step_work(config)
     running = np.array([each.running for each in recent])
     requests = Requests(
@@ -74,7 +75,7 @@ def calibrate_live(
         law = StepLaw(work=work, efficiencies=factors)
         return later_ttft_s(law, loaded(law, requests, running))
 
-    steps = calibrate(itl_s, np.array([each.itl_s for each in recent]), parameters=parameters, noise_log=LIVE_NOISE_LOG)
+    steps = calibrate(itl_s, np.array([each.itl_s for each in recent]), parameters=free, noise_log=LIVE_NOISE_LOG)
     first = calibrate(
         ttft_s,
         np.array([each.ttft_s for each in recent]),

@@ -25,9 +25,13 @@ EDGE_RATIO: Final = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Predictions in the order of the questions: seconds, and output tokens per second and accelerator."""
+    """Predictions in the order of the questions: seconds, and output tokens per second and accelerator.
+
+    ``decode_step_s`` is a step without prompts at the same batch.
+    """
 
     tpot_s: Array
+    decode_step_s: Array
     ttft_s: Array
     output_tokens_per_s_per_accelerator: Array
     is_saturated: NDArray[np.bool_]
@@ -49,7 +53,7 @@ def answer(
     """
     counted = [step_work(each.config) for each in questions] if works is None else works
     size = len(questions)
-    tpot, ttft, rate = np.zeros(size), np.zeros(size), np.zeros(size)
+    tpot, decode, ttft, rate = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
     saturated = np.zeros(size, dtype=np.bool_)
     for kind in ("closed", "open", "static"):
         rows = np.array([index for index, each in enumerate(questions) if each.kind == kind], dtype=np.intp)
@@ -61,11 +65,18 @@ def answer(
         share = _column([each.wave_share for each in chosen])
         accelerators = _column([each.config.accelerators for each in chosen])
         tpot[rows] = point.tpot_s[:, 0]
+        decode[rows] = point.decode_step_s[:, 0]
         later_s = point.later_ttft_s if kind != "open" else _bounded_s(law, chosen, point)
         ttft[rows] = (share * point.wave_ttft_s + (1.0 - share) * later_s)[:, 0]
         rate[rows] = (point.output_tokens_per_s / accelerators)[:, 0]
         saturated[rows] = point.is_saturated[:, 0]
-    return Answers(tpot_s=tpot, ttft_s=ttft, output_tokens_per_s_per_accelerator=rate, is_saturated=saturated)
+    return Answers(
+        tpot_s=tpot,
+        decode_step_s=decode,
+        ttft_s=ttft,
+        output_tokens_per_s_per_accelerator=rate,
+        is_saturated=saturated,
+    )
 
 
 def _column(values: Sequence[float]) -> Array:

@@ -122,7 +122,10 @@ def observed(step: float, running: float) -> Observation:
 
 def test_a_live_engine_that_is_slower_is_learned_and_its_ttft_stays_unknown() -> None:
     found = calibrate_live(CONFIG, [observed(1.4, running) for running in (2.0, 8.0, 32.0, 8.0, 2.0, 64.0)])
-    assert found.efficiencies.step == pytest.approx(1.4, rel=0.03)
+    unseen = observed(1.4, 128.0)
+    law = StepLaw(work=step_law(CONFIG).work, efficiencies=found.efficiencies)
+    load = loaded(law, Requests(input_tokens=512.0, output_tokens=128.0), np.asarray(128.0))
+    assert unseen.itl_s == pytest.approx(float(load.mean_step_s), rel=0.05)
     assert found.efficiencies.first_token == pytest.approx(1.0)
     assert found.observations == 6
 
