@@ -89,9 +89,9 @@ def test_a_state_dependent_chain_reproduces_the_published_vector() -> None:
     largest = BATCH / (prefill_ms(BATCH) + OUTPUT * decode_ms(BATCH)) * 1000.0
     # That implementation keeps a thousandth below the largest service rate.
     assert math.isclose(3.8208232, 0.999 * largest, rel_tol=1e-5)
-    # The time between tokens is that of the batch which, by Little's law, makes the mean service time.
+    # By Little's law a request is served for 10,540 ms; what the prompt leaves of that is shared by the tokens.
     service_ms = chain.mean_in_service / chain.throughput_per_s * 1000.0
-    effective = ((service_ms - prefill_ms(0.0) - OUTPUT * decode_ms(0.0)) / (OUTPUT + 1.0)) / (
-        iteration_ms(1.0) - ALPHA_MS
-    )
-    assert math.isclose(20.534498, decode_ms(effective), rel_tol=1e-5)
+    prompt_ms = prefill_ms(chain.mean_in_service)
+    itl_ms = (service_ms - prompt_ms) / OUTPUT
+    assert math.isclose(20.534498, itl_ms, rel_tol=1e-5)
+    assert math.isclose(75.31746, chain.mean_wait_s * 1000.0 + prompt_ms + itl_ms, rel_tol=1e-5)
