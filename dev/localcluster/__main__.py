@@ -1,7 +1,7 @@
 """``python -m localcluster run -- COMMAND``: run a command inside a cluster that lives just as long.
 
 ``build [NAME ...]`` builds programs ahead; ``path NAME`` prints where one lies. Ctrl-C, SIGTERM and failure all clean
-up.
+up; the exit status is the command's, or what a shell makes of a signal.
 """
 
 import os
@@ -9,17 +9,44 @@ import signal
 import subprocess
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from localcluster.build import PROGRAMS, BuildError, binary
 from localcluster.cluster import Cluster
 from localcluster.processes import StartError
 
-USAGE = f"usage: python -m localcluster run -- COMMAND ... | build [{' | '.join(PROGRAMS)}] ... | path NAME"
+USAGE: Final = f"usage: python -m localcluster run -- COMMAND ... | build [{' | '.join(PROGRAMS)}] ... | path NAME"
+END_PATIENCE_S: Final = 15.0
+"""[s] How long the command gets to end by itself after a signal, before a sharper one; the demo needs ten."""
+NO_COMMAND: Final = 127
+"""Exit status of shells for a command that cannot be started."""
+SIGNALLED: Final = 128
+"""Shells add the signal's number to this."""
+
+
+class Interrupted(BaseException):
+    """A signal that asks for the end has come; like KeyboardInterrupt it is no error."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
 
 
 def main(arguments: list[str]) -> int:
     """Do what the arguments say and return the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
+    try:
+        return _answer(arguments)
+    except (BuildError, StartError) as error:
+        print(f"localcluster: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as interrupted:
+        return SIGNALLED + interrupted.number
+
+
+def _answer(arguments: list[str]) -> int:
     match arguments:
         case ["run", "--", *command] if command:
             return _run(command)
@@ -35,27 +62,45 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(command: list[str]) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        cluster = Cluster()
-    except (BuildError, StartError) as error:
-        print(f"localcluster: {error}", file=sys.stderr)
-        return 1
+    cluster = Cluster()
     try:
         child = subprocess.Popen(command, env=dict(cluster.env()))
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            child.wait()
-            return 128 + signal.SIGINT
+    except OSError as error:
+        print(f"localcluster: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
+        cluster.stop()
+        return NO_COMMAND
+    except BaseException:
+        cluster.stop()
+        raise
+    try:
+        with cluster.guest(child.pid):
+            try:
+                status = child.wait()
+            except Interrupted as interrupted:
+                _end(child, interrupted.number)
+                raise
     finally:
         cluster.stop()
+    return status if status >= 0 else SIGNALLED - status
+
+
+def _end(child: subprocess.Popen[bytes], number: int) -> None:
+    """End the command; Ctrl-C has reached it already, as the terminal tells everybody, and is not told twice."""
+    sharper = [signal.SIGTERM, signal.SIGKILL]
+    if number != signal.SIGINT:
+        child.send_signal(sharper.pop(0))
+    while True:
+        try:
+            child.wait(END_PATIENCE_S)
+        except (subprocess.TimeoutExpired, Interrupted):  # a second Ctrl-C is impatience
+            child.send_signal(sharper.pop(0) if sharper else signal.SIGKILL)
+        else:
+            return
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise KeyboardInterrupt
+    del frame
+    raise Interrupted(number)
 
 
 if __name__ == "__main__":

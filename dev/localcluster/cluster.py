@@ -6,21 +6,27 @@ addresses, so that a local process which listens there *is* the pod's engine (``
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
 from kubernetes import client, config
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
 
 from localcluster.build import MODULES, binary
 from localcluster.embedded import START_PATIENCE_S, ControlPlane
-from localcluster.nodes import NodeGroup, are_ready, create_nodes, delete_nodes, read_groups
+from localcluster.nodes import NodeGroup, are_ready, create_nodes, delete_nodes, give_capacity, read_groups
 from localcluster.pod_network import PodNetwork
 from localcluster.processes import ProcessGroup, StartError, wait_until
 
 KINDS: Final = ("embedded", "kind", "current")
 KIND_NAME: Final = "poolwright"
 KIND_CONFIG: Final = MODULES.parent / "kind-config.yaml"
+ANSWER_PATIENCE_S: Final = 10.0
+"""[s] How long a cluster that runs already gets to answer; one far away needs a second."""
 
 
 class Cluster:
@@ -37,7 +43,7 @@ class Cluster:
         self.kind = kind or os.environ.get("CLUSTER") or KINDS[0]
         if self.kind not in KINDS:
             raise StartError(f"CLUSTER is {self.kind!r}, must be one of {', '.join(KINDS)}")
-        self._nodes_are_ours = False
+        self._created: list[str] = []
         self._network = PodNetwork()
         self._group = ProcessGroup()
         try:
@@ -51,6 +57,11 @@ class Cluster:
     def folder(self) -> Path:
         """Folder for logs and credentials; gone after ``stop``."""
         return self._group.folder
+
+    @property
+    def pod_network(self) -> IPv4Network:
+        """Network of the addresses that pods get."""
+        return self._network.network
 
     @property
     def pids(self) -> list[int]:
@@ -78,21 +89,42 @@ class Cluster:
         config.load_kube_config(str(self.kubeconfig), client_configuration=configuration)
         return client.ApiClient(configuration)
 
+    @contextmanager
+    def guest(self, pid: int) -> Iterator[None]:
+        """Let a process that works with the cluster be asked to end if the cluster's owner is killed."""
+        self._group.adopt(pid)
+        try:
+            yield
+        finally:
+            self._group.release(pid)
+
     def stop(self) -> None:
         """Stop what runs and delete the nodes that were made; a kind cluster stays for the next run."""
-        if self.kind != "embedded" and self._nodes_are_ours:
-            self._nodes_are_ours = False
-            with self.api() as api:
-                delete_nodes(api)
-        self._group.stop()
-        self._network.close()
+        try:
+            if self.kind != "embedded" and self._created:
+                with self.api() as api:
+                    delete_nodes(api, self._created)
+                self._created.clear()
+        finally:
+            self._group.stop()
+            self._network.close()
 
     def _open(self) -> Path:
         if self.kind == "embedded":
             return ControlPlane(self._group).kubeconfig
         if self.kind == "kind":
             return self._kind()
-        return Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or Path.home() / ".kube" / "config")
+        return self._current()
+
+    def _current(self) -> Path:
+        kubeconfig = Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or Path.home() / ".kube" / "config")
+        self.kubeconfig = kubeconfig
+        try:
+            with self.api() as api:
+                client.VersionApi(api).get_code(_request_timeout=ANSWER_PATIENCE_S)
+        except (ConfigException, client.ApiException, HTTPError) as error:
+            raise StartError(f"CLUSTER=current: no cluster answers as {kubeconfig} says: {error}") from error
+        return kubeconfig
 
     def _kind(self) -> Path:
         if KIND_NAME not in _kind_says("get", "clusters").split():
@@ -118,9 +150,10 @@ class Cluster:
             ],
             {"HOME": str(self.folder)},
         )
-        self._nodes_are_ours = True
         with self.api() as api:
-            create_nodes(api, groups)
+            if self.kind == "kind":
+                give_capacity(api)
+            create_nodes(api, groups, self._created)
             wait_until("GPU nodes", lambda: are_ready(api, groups), START_PATIENCE_S, kwok)
 
 

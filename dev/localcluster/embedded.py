@@ -7,8 +7,8 @@ rights were used.
 
 import secrets
 import shutil
+import socket
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -24,6 +24,8 @@ START_PATIENCE_S: Final = 60.0
 """[s] A start takes 3 s on an idle machine; a loaded one gets twenty times that."""
 ATTEMPTS: Final = 3
 """Starts tried: between choosing a free port and binding it somebody else may take it."""
+PORT_TAKEN: Final = "address already in use"
+"""What every one of the programs says then; other failures would repeat."""
 HTTP_OK: Final = 200
 AUDIT_POLICY: Final = {
     "apiVersion": "audit.k8s.io/v1",
@@ -56,11 +58,11 @@ class ControlPlane:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._start()
-            except StartError:
+            except StartError as error:
+                if attempt == ATTEMPTS or PORT_TAKEN not in str(error):
+                    raise
                 group.end_processes()
                 shutil.rmtree(self.folder / "etcd", ignore_errors=True)
-                if attempt == ATTEMPTS:
-                    raise
             else:
                 return
 
@@ -115,7 +117,7 @@ class ControlPlane:
         url = f"https://{HOST}:{api_port}"
         wait_until("API server", lambda: _is_ready(url, certificate, token), START_PATIENCE_S, etcd, server)
         self._write_kubeconfig(url, certificate, token)
-        self._run(
+        manager = self._run(
             "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig}",
             f"--secure-port={manager_port}",
@@ -125,7 +127,7 @@ class ControlPlane:
             "--use-service-account-credentials=true",
             "--leader-elect=false",
         )
-        self._run(
+        scheduler = self._run(
             "kube-scheduler",
             f"--kubeconfig={self.kubeconfig}",
             f"--secure-port={scheduler_port}",
@@ -133,13 +135,16 @@ class ControlPlane:
             f"--cert-dir={self.folder / 'scheduler'}",
             "--leader-elect=false",
         )
+        wait_until("controller manager", lambda: _listens(manager_port), START_PATIENCE_S, manager)
+        wait_until("scheduler", lambda: _listens(scheduler_port), START_PATIENCE_S, scheduler)
 
     def _run(self, name: str, *arguments: str) -> Process:
         return self._group.start(name, [str(self._program.with_name(name)), *arguments])
 
     def _keygen(self) -> None:
-        keygen = self._program.with_name("keygen")
-        subprocess.run([str(keygen), str(self.folder / "accounts.key")], check=True)
+        keygen = self._run("keygen", str(self.folder / "accounts.key"))
+        if keygen.child.wait(START_PATIENCE_S):
+            raise StartError(f"keygen ended with {keygen.child.returncode}:\n{keygen.log_tail()}")
 
     def _write_kubeconfig(self, url: str, certificate: Path, token: str) -> None:
         name = "poolwright-local"
@@ -153,6 +158,11 @@ class ControlPlane:
         }
         self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_text(yaml.safe_dump(document))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def _is_ready(url: str, certificate: Path, token: str) -> bool:

@@ -1,5 +1,6 @@
 """Fake GPU nodes: Node objects that kwok keeps alive, made from the table ``dev/nodes.yaml``."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,8 @@ from kubernetes import client
 TABLE: Final = Path(__file__).resolve().parent.parent / "nodes.yaml"
 RESOURCE: Final = "nvidia.com/gpu"
 FAKE_LABELS: Final = {"type": "kwok", "poolwright.io/fake": "true"}
-"""Labels by which our own nodes are found again: nothing else is ever deleted."""
+"""Labels by which nodes of ours are told from others."""
+GONE: Final = 404
 ZONES: Final = ("zone-a", "zone-b", "zone-c")
 
 
@@ -64,30 +66,56 @@ def _node(group: NodeGroup, index: int) -> dict[str, Any]:
     }
 
 
-def create_nodes(api: client.ApiClient, groups: tuple[NodeGroup, ...]) -> None:
-    """Create every node that is not there yet."""
-    there = {node["metadata"]["name"] for node in _listed(api)}
+def create_nodes(api: client.ApiClient, groups: tuple[NodeGroup, ...], created: list[str]) -> None:
+    """Create every node that is not there yet; the names go to ``created`` one by one, for the case of a failure.
+
+    A node of ours that nobody keeps ready was left by a run that was killed; it counts as created.
+    """
+    there = {node["metadata"]["name"]: node for node in _listed(api)}
     core: Any = client.CoreV1Api(api)
     for node in node_objects(groups):
-        if node["metadata"]["name"] not in there:
+        name = node["metadata"]["name"]
+        if name not in there:
             core.create_node(node)
+        elif _is_ready(there[name]) or not FAKE_LABELS.items() <= there[name]["metadata"]["labels"].items():
+            continue
+        created.append(name)
 
 
-def delete_nodes(api: client.ApiClient) -> None:
-    """Delete the nodes that ``create_nodes`` made, and no other."""
-    selector = ",".join(f"{key}={value}" for key, value in FAKE_LABELS.items())
-    client.CoreV1Api(api).delete_collection_node(label_selector=selector)
+def delete_nodes(api: client.ApiClient, names: Iterable[str]) -> None:
+    """Delete nodes, those among them that are gone already apart."""
+    core = client.CoreV1Api(api)
+    for name in names:
+        try:
+            core.delete_node(name)
+        except client.ApiException as error:
+            if error.status != GONE:
+                raise
+
+
+def give_capacity(api: client.ApiClient) -> None:
+    """Give the nodes that are labelled with GPUs and have none as many as the label says.
+
+    A kubelet keeps a foreign capacity and makes it allocatable with its next report.
+    """
+    core = client.CoreV1Api(api)
+    for node in _listed(api):
+        count = node["metadata"]["labels"].get(f"{RESOURCE}.count")
+        if count is not None and RESOURCE not in (node["status"].get("capacity") or {}):
+            core.patch_node_status(node["metadata"]["name"], {"status": {"capacity": {RESOURCE: count}}})
 
 
 def are_ready(api: client.ApiClient, groups: tuple[NodeGroup, ...]) -> bool:
-    """Return whether all nodes of the groups are ready."""
-    ready = {
-        node["metadata"]["name"]
-        for node in _listed(api)
-        for condition in node["status"].get("conditions") or ()
-        if condition["type"] == "Ready" and condition["status"] == "True"
-    }
+    """Return whether all nodes of the groups are ready.
+
+    The control plane takes its taint not-ready away some seconds later; pods that come earlier wait for that.
+    """
+    ready = {node["metadata"]["name"] for node in _listed(api) if _is_ready(node)}
     return {node["metadata"]["name"] for node in node_objects(groups)} <= ready
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"].get("conditions") or ())
 
 
 def _listed(api: client.ApiClient) -> list[dict[str, Any]]:

@@ -70,14 +70,17 @@ class ProcessGroup:
         """Start a process in the group; its output goes to ``NAME.log`` in the folder."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
-            child = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
-                process_group=self._keeper.pid,
-            )
+            try:
+                child = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    process_group=self._keeper.pid,
+                )
+            except OSError as error:
+                raise StartError(f"{name} does not start: {command[0]}: {error.strerror}") from error
         process = Process(name, child, log)
         self._processes.append(process)
         return process

@@ -7,6 +7,7 @@ engines, and shows what the operator decides. Puts the parts together; each of t
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def demo(
     trace: Path | None, factor: float, speed: float, minutes: float, path: Path, chart: Path, *, keep: bool
 ) -> None:
     """Watch a pool follow real traffic on the cluster of the current kubeconfig."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it so wants its processes gone as well
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     resource = yaml.safe_load(path.read_text())
     trace = trace or _recorded()
