@@ -46,7 +46,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- define "poolwright.namespacedRules" -}}
 - apiGroups: [poolwright.io]
   resources: [inferencepools]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [poolwright.io]
   resources: [inferencepools/status]
   verbs: [patch]
@@ -73,12 +73,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # The namespace's own labels choose the FleetPolicy that governs it.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

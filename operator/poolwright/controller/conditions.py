@@ -106,8 +106,8 @@ def _ready(plan: Plan, snapshot: Snapshot) -> Claim:
     ready, wanted = _counts(plan, snapshot)
     unserved = [tier for tier in plan.tiers if not tier.meets_objectives and not any(v.replicas for v in tier.variants)]
     if unserved:
-        reason, message = unserved[0].reason, f"nothing serves {_sentences(unserved)}"
-        return Claim(type=ConditionType.READY, holds=False, reason=reason, message=message)
+        message = f"nothing serves {_sentences(unserved)}"
+        return Claim(type=ConditionType.READY, holds=False, reason=unserved[0].reason, message=message)
     if ready >= wanted:
         message = f"{ready} of {wanted} replicas serve"
         return Claim(type=ConditionType.READY, holds=True, reason=ControllerReason.REPLICAS_READY, message=message)

@@ -132,6 +132,9 @@ _BY_STATUS: Final[Mapping[int, type[KubeError]]] = {
     422: InvalidError,
     429: UnreachableError,
 }
+NOT_YET_KNOWN: Final = "cannot find RESTMapping"
+"""What the API server says, with 403, about owners whose kind it has known for less than half a minute."""
+
 FIRST_ERROR, FIRST_SERVER_ERROR = 400, 500
 
 
@@ -271,4 +274,6 @@ def _error(status: int, text: str, call: str) -> KubeError:
     except (json.JSONDecodeError, AttributeError):
         reason, message, retry = "", text[:500], None
     kind = _BY_STATUS.get(status, UnreachableError if status == 0 or status >= FIRST_SERVER_ERROR else KubeError)
+    if NOT_YET_KNOWN in message:
+        kind = UnreachableError
     return kind(status, reason, f"{call}: {message or reason or status}", None if retry is None else float(retry))

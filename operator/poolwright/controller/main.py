@@ -62,18 +62,22 @@ async def run_operator(settings: Settings) -> None:
         Whatever ended one of its parts; the others have stopped by then.
     """
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     async with aiohttp.ClientSession() as session:
         run = build(settings, session)
         health = Health(run)
         port = await health.start()
         log.info("started", extra={"identity": settings.identity, "port": port, "namespaces": settings.namespaces})
         try:
-            await _until(stop, *_parts(run))
+            await _until(stop, *_parts(run, stop))
         finally:
             await health.stop()
             run.kube.close()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 def build(settings: Settings, session: aiohttp.ClientSession) -> Runtime:
@@ -122,9 +126,9 @@ def client_configuration() -> client.Configuration:
     return configuration
 
 
-def _parts(run: Runtime) -> list[Coroutine[Any, Any, None]]:
+def _parts(run: Runtime, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     settings = run.settings
-    parts = [_resync_forever(run), _watch(run)]
+    parts = [_resync_forever(run), _watch(run, stop)]
     parts += [_work(run) for _ in range(settings.workers)]
     if settings.lease_enabled:
         parts.append(run.lease.run(run.kube))
@@ -144,16 +148,30 @@ async def _until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None
             task.result()
 
 
-async def _watch(run: Runtime) -> None:
-    """Let kopf watch, once everything that it watches is there."""
-    await run.synced.wait()
-    await kopf.operator(
-        registry=registry_for(run),
-        settings=settings_for(),
-        standalone=True,
-        clusterwide=run.settings.all_namespaces,
-        namespaces=() if run.settings.all_namespaces else run.settings.namespaces,
-    )
+async def _watch(run: Runtime, stop: asyncio.Event) -> None:
+    """Let kopf watch, once everything that it watches is there; ends when kopf was told to.
+
+    kopf gives up where a watch is refused or its definition goes. It begins anew after the next full list that works.
+    """
+    while True:
+        await run.synced.wait()
+        try:
+            await kopf.operator(
+                registry=registry_for(run),
+                settings=settings_for(),
+                standalone=True,
+                clusterwide=run.settings.all_namespaces,
+                namespaces=() if run.settings.all_namespaces else run.settings.namespaces,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next list says whether it lasts
+            log.warning("watches ended", extra={"error": f"{type(error).__name__}: {error}"})
+        else:
+            return
+        run.telemetry.watch_restarts.inc()
+        _stop_on_signals(stop)  # kopf has put its own in their place
+        run.synced.clear()
+        run.unsynced.set()
+        await asyncio.sleep(RETRY_S)
 
 
 async def _resync_forever(run: Runtime) -> None:
@@ -172,7 +190,9 @@ async def _resync_forever(run: Runtime) -> None:
             run.synced.set()
         if run.trouble:
             log.warning("not ready", extra={"trouble": run.trouble})
-        await asyncio.sleep(RETRY_S if run.trouble else RESYNC_S)
+        run.unsynced.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(run.unsynced.wait(), RETRY_S if run.trouble else RESYNC_S)
 
 
 async def resync(run: Runtime) -> None:

@@ -21,7 +21,7 @@ from poolwright.controller.apply import Applied, apply
 from poolwright.controller.cluster_view import PoolView
 from poolwright.controller.conditions import paused, refused
 from poolwright.controller.facts import Facts
-from poolwright.controller.kube import ForbiddenError
+from poolwright.controller.kube import INFERENCE_POOLS, ForbiddenError
 from poolwright.controller.manifests import manifests
 from poolwright.controller.observe import observe
 from poolwright.controller.pod_state import Manifest, PoolRef
@@ -66,7 +66,10 @@ async def reconcile(key: PoolRef, run: Runtime) -> None:
         status, pool = _refused(pool, document, ControllerReason.INVALID_SPEC, error, run)
     except ForbiddenError as error:
         status, pool = _refused(pool, document, ControllerReason.FORBIDDEN, error, run)
-    await report(run.kube, pool, status, run.settings.identity, now)
+    written = await report(run.kube, pool, status, run.settings.identity, now)
+    if written is not None:
+        # The next pass may come before the watch has shown this, and would tell it again.
+        run.mirror.put(INFERENCE_POOLS, written)
 
 
 async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> InferencePoolStatus:

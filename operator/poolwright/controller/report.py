@@ -11,7 +11,7 @@ from poolwright.api.inference_pool import InferencePool
 from poolwright.api.pool_status import Decision, InferencePoolStatus
 from poolwright.api.reasons import ConditionType
 from poolwright.api.resource import API_VERSION
-from poolwright.controller.kube import EVENTS, INFERENCE_POOLS, Kube, KubeError
+from poolwright.controller.kube import EVENTS, INFERENCE_POOLS, Kube, KubeError, Manifest
 
 REPORTER: Final = "poolwright.io/operator"
 """``reportingController`` of events."""
@@ -24,8 +24,10 @@ BAD: Final = {ConditionType.ACCEPTED: "False", ConditionType.SCALER_CONFLICT: "T
 log = logging.getLogger(__name__)
 
 
-async def report(kube: Kube, pool: InferencePool, status: InferencePoolStatus, instance: str, now: datetime) -> bool:
-    """Write a pool's new status, and events for what changed in it; return whether anything was written.
+async def report(
+    kube: Kube, pool: InferencePool, status: InferencePoolStatus, instance: str, now: datetime
+) -> Manifest | None:
+    """Write a pool's new status, and events for what changed in it; return the pool as it then is, if it was written.
 
     Raises
     ------
@@ -33,10 +35,10 @@ async def report(kube: Kube, pool: InferencePool, status: InferencePoolStatus, i
         Status could not be written. Events are told on a best-effort basis: no decision waits for them.
     """
     if status == pool.status:
-        return False
+        return None
     metadata = {"name": pool.metadata.name, "namespace": pool.metadata.namespace}
     body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    await kube.apply(
+    written = await kube.apply(
         {"apiVersion": API_VERSION, "kind": INFERENCE_POOLS.kind, "metadata": metadata, "status": body},
         subresource="status",
     )
@@ -45,7 +47,7 @@ async def report(kube: Kube, pool: InferencePool, status: InferencePoolStatus, i
             await kube.create(_event(pool, reason, note, now, instance, is_warning=is_warning))
         except KubeError as error:
             log.warning("event not written", extra={"pool": metadata, "reason": reason, "error": str(error)})
-    return True
+    return written
 
 
 def _news(before: InferencePoolStatus, after: InferencePoolStatus) -> list[tuple[str, str, bool]]:

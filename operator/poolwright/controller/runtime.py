@@ -55,7 +55,9 @@ class Runtime:
     prometheus
         Where user's queries are asked; None where no server is configured.
     synced
-        Whether everything has been listed at least once.
+        Whether everything has been listed since the watches last broke.
+    unsynced
+        Set when a watch broke: the next list is due at once.
     trouble
         Why it cannot work now, for readiness; empty when it can.
     """
@@ -73,6 +75,7 @@ class Runtime:
     prometheus: PrometheusSource | None = None
     memories: dict[PoolRef, Memory] = field(default_factory=dict)
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    unsynced: asyncio.Event = field(default_factory=asyncio.Event)
     trouble: str = "starting"
     passes: int = 0
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 from poolwright.planner.policy import EngineKind
 
@@ -50,12 +51,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _watches_something(self) -> "Settings":
         if not self.namespaces and not self.all_namespaces:
-            raise ValueError("state namespaces as a JSON list, or all_namespaces=true")
+            raise ValueError(
+                f"{PREFIX}NAMESPACES is empty: state a JSON list, or {PREFIX}ALL_NAMESPACES=true for every namespace"
+            )
         unknown = set(self.engine_images) - {kind.value.lower() for kind in EngineKind}
         if unknown:
-            raise ValueError(
-                f"engine_images has {sorted(unknown)}, knows {[each.value.lower() for each in EngineKind]}"
-            )
+            known = ", ".join(each.value.lower() for each in EngineKind)
+            raise ValueError(f"{PREFIX}ENGINE_IMAGES has {', '.join(sorted(unknown))}: there are {known}")
         return self
 
     @property
@@ -94,10 +96,14 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = PREFIX + "_".join(str(part).upper() for part in first["loc"])
-        raise SettingsError(f"{name} is {first.get('input')!r}: {first['msg']}") from error
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+        if not first["loc"]:
+            raise SettingsError(first["msg"].removeprefix("Value error, ")) from error
+        name = f"{PREFIX}{first['loc'][0]}".upper()
+        raise SettingsError(f"{name} is {present.get(name)!r}: {first['msg']}") from error
+    except PydanticSettingsError as error:
+        # Its text names the field; the cause says what is wrong with the JSON.
+        name = next((each for each in sorted(known) if f'"{each.removeprefix(PREFIX).lower()}"' in str(error)), PREFIX)
+        raise SettingsError(f"{name} is {present.get(name)!r}: must be JSON, {error.__cause__}") from error
 
 
 OTHERS: Final = {"POOLWRIGHT_DATA"}

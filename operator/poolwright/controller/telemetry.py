@@ -33,6 +33,9 @@ class Telemetry:
         self.watch_age = Gauge(
             "poolwright_watch_age_seconds", "Time since anything was heard of the cluster.", registry=registry
         )
+        self.watch_restarts = Counter(
+            "poolwright_watch_restarts_total", "Times that the watches broke and began anew.", registry=registry
+        )
         self.api_requests = Counter(
             "poolwright_api_requests_total", "Calls of the API server.", ["verb", "kind", "status"], registry=registry
         )
