@@ -13,6 +13,7 @@ from poolwright.hardware.model_shape import ModelShape
 from poolwright.perf.closed_loop import Requests, resident_limit
 from poolwright.perf.engine_arguments import EngineArguments, read_arguments
 from poolwright.perf.engine_traits import EngineTraits
+from poolwright.perf.memory import memory_plan
 from poolwright.perf.recipes import Launch, recipe_of
 from poolwright.perf.replica import ReplicaConfig
 from poolwright.perf.row_engine import engine_of
@@ -85,7 +86,7 @@ def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
         ),
         engine,
     )
-    config = _config(row, accelerator, model, weight, launched)
+    config, squeezed = _fitting(_config(row, accelerator, model, weight, launched))
     requests = Requests(
         input_tokens=row.length("isl"),
         output_tokens=row.length("osl"),
@@ -104,7 +105,7 @@ def question_of(values: Mapping[str, str], catalogue: Catalogue) -> RowQuestion:
         replicas=replicas,
         resident_limit=min(float(resident_limit(config, requests)), row.request_count()),
         wave_share=wave_share(row),
-        assumptions=(assumed,) if assumed else (),
+        assumptions=tuple(each for each in (assumed, squeezed) if each),
     )
 
 
@@ -141,6 +142,23 @@ def _config(
         engine=launched.traits,
     )
 
+
+def _fitting(config: ReplicaConfig) -> tuple[ReplicaConfig, str | None]:
+    """Return the replica with as much memory as it needs to run at all, and what had to be assumed.
+
+    A published row did run: where weights do not fit into the share of memory that is told or usual, it had more.
+    """
+    plan = memory_plan(config, max_num_seqs=1, max_num_batched_tokens=config.engine.token_budget)
+    if plan.fits or config.memory_utilisation_ratio >= MOST_MEMORY_RATIO:
+        return config, None
+    told = config.memory_utilisation_ratio
+    return replace(config, memory_utilisation_ratio=MOST_MEMORY_RATIO), (
+        f"does not fit into {told:.2f} of memory: {MOST_MEMORY_RATIO:.2f} assumed"
+    )
+
+
+MOST_MEMORY_RATIO: Final = 0.95
+"""Share of memory that engines take where weights leave no other way [ratio]: the highest in published scripts."""
 
 DEFAULT_MEMORY_RATIO: Final = 0.9
 """Share of memory that engines take unless told [ratio]: vLLM's and TensorRT-LLM's default."""

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,20 @@ def render(helm: Path) -> Render:
     return rendered
 
 
-@pytest.fixture(scope="session")
-def pod_monitors(cluster: Cluster) -> None:
-    """Let the cluster know PodMonitors."""
-    kubectl(cluster, "apply", "-f", str(HERE / "podmonitor.crd.yaml"))
-    kubectl(cluster, "wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com")
+@pytest.fixture(scope="module")
+def pod_monitors(cluster: Cluster) -> Iterator[None]:
+    """Let the cluster know PodMonitors while a module needs them: other tests are about clusters that do not."""
+    definition = "crd/podmonitors.monitoring.coreos.com"
+    was_there = kubectl(cluster, "get", definition, "--ignore-not-found")
+    if not was_there:
+        kubectl(cluster, "apply", "-f", str(HERE / "podmonitor.crd.yaml"))
+        kubectl(cluster, "wait", "--for=condition=Established", definition)
+    yield
+    if not was_there:
+        kubectl(cluster, "delete", definition)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def schemas(cluster: Cluster, pod_monitors: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a strict JSON schema of each kind that the API server knows: ``kind-group-version.json``.
 
