@@ -1,0 +1,100 @@
+"""What the compiled kernel works on: plain arrays, by name. Shared with those who fill them, without the compiler."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolwright.simulator.step_table import StepTable
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Rows = NDArray[np.void]
+"""Records of one of the kinds below."""
+Row = Any
+"""One of them: its fields are attributes to the compiler, which no stub knows."""
+
+NOBODY = -1
+"""In place of a request or a replica: there is none."""
+
+
+class Law(NamedTuple):
+    """A step table as arrays: times [s] by (sequences, context, prefill), and those without prefill as lines.
+
+    ``decode[n]`` are the cells of a step of ``n`` sequences that decode: at a context of ``context`` tokens it takes
+    ``time_s``, and ``growth_s`` more for each further token up to the next cell.
+    """
+
+    sequences: Floats
+    contexts: Floats
+    prefills: Floats
+    times_s: Floats
+    decode: Rows
+
+
+class Rules(NamedTuple):
+    """What one replica may hold; ``max_queued`` is where it begins to reject."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_tokens: int
+    max_queued: int
+
+
+CELL: Final = np.dtype([("context", "f8"), ("time_s", "f8"), ("growth_s", "f8")])
+"""A piece of the line of decode step times over context."""
+
+JOB: Final = np.dtype(
+    [
+        ("arrival_s", "f8"),
+        ("prompt", "i8"),
+        ("output", "i8"),
+        ("rank", "i8"),  # by priority, then arrival
+        ("computed", "i8"),
+        ("generated", "i8"),
+        ("chunk", "i8"),  # tokens that the step at hand computes
+        ("after", "i8"),  # who waits behind it
+        ("replica", "i8"),
+        ("first_token_s", "f8"),
+        ("finish_s", "f8"),
+    ]
+)
+"""A request: lengths, how far it has come, and what became of it."""
+
+SITE: Final = np.dtype(
+    [
+        ("now_s", "f8"),
+        ("free_blocks", "i8"),
+        ("batch", "i8"),  # requests in it
+        ("waiting", "i8"),
+        ("head", "i8"),  # first and last of those who wait
+        ("tail", "i8"),
+        ("planned", "i8"),  # decode steps looked at, but not taken yet
+        ("planned_s", "f8"),
+        ("last_begin_s", "f8"),  # when the last of them begins
+        ("context", "f8"),  # mean context of the first of them
+        ("busy_s", "f8"),
+        ("steps", "i8"),
+        ("prefilled", "i8"),
+        ("generated", "i8"),
+        ("preempted", "i8"),
+    ]
+)
+"""A replica: its clock, its queue and batch, and what it has done."""
+
+
+def law_of(table: StepTable, max_num_seqs: int) -> Law:
+    """Lay a step table out for the kernel; worth keeping, as it takes longer than a short simulation."""
+    times = np.array(table.times_s, dtype=np.float64)
+    sequences, contexts = np.array(table.sequences), np.array(table.contexts)
+    batch = np.arange(max_num_seqs + 1, dtype=np.float64)
+    cell = np.clip(np.searchsorted(sequences, batch, side="right") - 1, 0, len(sequences) - 2)
+    into = ((batch - sequences[cell]) / (sequences[cell + 1] - sequences[cell]))[:, None]
+    # Prefill grids begin at 0: the first plane is a step without any.
+    lines = (1.0 - into) * times[cell, :, 0] + into * times[cell + 1, :, 0]
+    decode = np.zeros((len(batch), len(contexts) - 1), dtype=CELL)
+    decode["context"] = contexts[:-1]
+    decode["time_s"] = lines[:, :-1]
+    decode["growth_s"] = np.diff(lines, axis=1) / np.diff(contexts)
+    prefills = np.array(table.prefills)
+    return Law(sequences=sequences, contexts=contexts, prefills=prefills, times_s=times, decode=decode)

@@ -1,0 +1,231 @@
+"""Simulate a pool of equal replicas under given requests: what the compiled kernel needs, checked; what it says, named.
+
+Deterministic: equal arguments, equal bytes. The compiler is imported at the first simulation, not with this file.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolwright.simulator.layout import JOB, NOBODY, SITE, Floats, Integers, Law, Rows, Rules
+
+UNLIMITED: Final = np.iinfo(np.int64).max
+"""Queue limit of a replica that never rejects."""
+
+
+class Routing(StrEnum):
+    """Which replica takes a request."""
+
+    LEAST_REQUESTS = "LeastRequests"
+    ROUND_ROBIN = "RoundRobin"
+    RANDOM = "Random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Equal replicas.
+
+    Attributes
+    ----------
+    replicas
+        How many.
+    max_num_seqs, max_num_batched_tokens
+        Requests in a batch, and tokens that one step computes.
+    blocks, block_tokens
+        Blocks of KV cache of a replica, and tokens in one.
+    max_queued_requests
+        A replica rejects what comes while so many wait; None: never.
+    routing
+        Which replica takes a request; ties go to the first.
+    """
+
+    replicas: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    blocks: int
+    block_tokens: int
+    max_queued_requests: int | None = None
+    routing: Routing = Routing.LEAST_REQUESTS
+
+    def __post_init__(self) -> None:
+        """Refuse pools in which nothing could run."""
+        for name in ("replicas", "max_num_seqs", "max_num_batched_tokens", "blocks", "block_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if self.max_queued_requests is not None and self.max_queued_requests < 1:
+            raise ValueError(f"max_queued_requests is {self.max_queued_requests}, must be at least 1 or None")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Requests in order of arrival.
+
+    Attributes
+    ----------
+    time_s
+        When each came [s], ascending, from 0 on.
+    input_tokens, output_tokens
+        Lengths of prompt and answer, each at least 1.
+    priority
+        Lower is served first, equal ones in order of arrival; None: all equal.
+    """
+
+    time_s: Floats
+    input_tokens: Integers
+    output_tokens: Integers
+    priority: Integers | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be served in order."""
+        columns = (self.time_s, self.input_tokens, self.output_tokens, self.priority)
+        shapes = {np.shape(each) for each in columns if each is not None}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise ValueError(f"arrivals need columns of one length, got shapes {sorted(shapes)}")
+        if not len(self):
+            return
+        if not np.all(np.isfinite(self.time_s)) or self.time_s[0] < 0.0 or np.any(np.diff(self.time_s) < 0.0):
+            raise ValueError("time_s must be finite, ascending and not negative")
+        if np.min(self.input_tokens) < 1 or np.min(self.output_tokens) < 1:
+            raise ValueError("input_tokens and output_tokens must be at least 1")
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self.time_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of each request, and what the replicas did.
+
+    Attributes
+    ----------
+    arrived
+        Requests that came before the end, the first so many.
+    first_token_s, finish_s
+        Times of first and last token [s], NaN where there is none (yet), shape (requests,).
+    mean_itl_s
+        Mean time between its tokens of a finished request [s], NaN where there is none.
+    is_rejected
+        Whether its replica's queue was full.
+    replica
+        Who took it; ``NOBODY`` where nobody did.
+    busy_s
+        Time in which a replica computed [s], shape (replicas,), as all below.
+    steps, prefilled_tokens, generated_tokens, preemptions
+        Counts; a prompt that is computed again counts again.
+    """
+
+    arrived: int
+    first_token_s: Floats
+    finish_s: Floats
+    mean_itl_s: Floats
+    is_rejected: NDArray[np.bool_]
+    replica: Integers
+    busy_s: Floats
+    steps: Integers
+    prefilled_tokens: Integers
+    generated_tokens: Integers
+    preemptions: Integers
+
+    @property
+    def finished(self) -> int:
+        """Requests that have their last token."""
+        return int(np.count_nonzero(np.isfinite(self.finish_s)))
+
+    @property
+    def rejected(self) -> int:
+        """Requests that met a full queue."""
+        return int(np.count_nonzero(self.is_rejected))
+
+
+def simulate(arrivals: Arrivals, pool: Pool, law: Law, *, seed: int = 0, until_s: float = math.inf) -> Outcome:
+    """Serve requests until all are done, or run every step that begins before ``until_s``.
+
+    Parameters
+    ----------
+    arrivals
+        Requests.
+    pool
+        Who serves them.
+    law
+        Step times of one replica, made by ``layout.law_of`` for at least the pool's batch.
+    seed
+        Of random routing; nothing else is random.
+    until_s
+        End of the simulation [s]; later arrivals do not come.
+
+    Raises
+    ------
+    ValueError
+        When a request could never fit into a replica's cache, or the law was made for a smaller batch.
+
+    Notes
+    -----
+    Specified in docs/adr/0005; takes two to three moves for each request, each linear in the batch. A router sees an
+    engine as it is after the step that it is in.
+    """
+    from poolwright.simulator import kernel  # noqa: PLC0415 - the compiler costs what ADR 0005 says: only who needs it
+
+    _check(arrivals, pool, law)
+    most_queued = UNLIMITED if pool.max_queued_requests is None else pool.max_queued_requests
+    rules = Rules(pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_tokens, most_queued)
+    jobs = _jobs(arrivals)
+    sites = np.zeros(pool.replicas, dtype=SITE)
+    sites["free_blocks"] = pool.blocks
+    sites["head"] = sites["tail"] = NOBODY
+    running = np.zeros((pool.replicas, min(pool.max_num_seqs, max(len(arrivals), 1))), dtype=np.int64)
+    arrived = kernel.run(law, rules, jobs, sites, running, _targets(pool, len(arrivals), seed), until_s)
+    return _outcome(jobs, sites, arrived)
+
+
+def _check(arrivals: Arrivals, pool: Pool, law: Law) -> None:
+    if len(law.decode) <= pool.max_num_seqs:
+        raise ValueError(f"the law was made for {len(law.decode) - 1} sequences, max_num_seqs is {pool.max_num_seqs}")
+    longest = int(np.max(arrivals.input_tokens + arrivals.output_tokens, initial=0))
+    if longest > pool.blocks * pool.block_tokens:
+        raise ValueError(f"a request needs {longest} tokens of cache, there are {pool.blocks * pool.block_tokens}")
+
+
+def _jobs(arrivals: Arrivals) -> Rows:
+    jobs = np.zeros(len(arrivals), dtype=JOB)
+    jobs["arrival_s"] = arrivals.time_s
+    jobs["prompt"] = arrivals.input_tokens
+    jobs["output"] = arrivals.output_tokens
+    jobs["replica"] = NOBODY
+    jobs["first_token_s"] = jobs["finish_s"] = np.nan
+    jobs["rank"] = np.arange(len(arrivals))
+    if arrivals.priority is not None:
+        jobs["rank"][np.argsort(arrivals.priority, kind="stable")] = np.arange(len(arrivals))
+    return jobs
+
+
+def _targets(pool: Pool, count: int, seed: int) -> Integers:
+    """Return the replica of each request, ``NOBODY`` where that depends on what the replicas do."""
+    if pool.routing == Routing.ROUND_ROBIN:
+        return np.arange(count, dtype=np.int64) % pool.replicas
+    if pool.routing == Routing.RANDOM:
+        # Raw bits of a named generator never change between versions of NumPy; streams of its distributions may.
+        return (np.random.PCG64(seed).random_raw(count) % np.uint64(pool.replicas)).astype(np.int64)
+    return np.full(count, NOBODY, dtype=np.int64)
+
+
+def _outcome(jobs: Rows, sites: Rows, arrived: int) -> Outcome:
+    later_tokens = np.where(jobs["output"] > 1, jobs["output"] - 1.0, np.nan)
+    came = np.arange(len(jobs)) < arrived
+    return Outcome(
+        arrived=arrived,
+        first_token_s=jobs["first_token_s"],
+        finish_s=jobs["finish_s"],
+        mean_itl_s=(jobs["finish_s"] - jobs["first_token_s"]) / later_tokens,
+        is_rejected=came & (jobs["replica"] == NOBODY),
+        replica=jobs["replica"],
+        busy_s=sites["busy_s"],
+        steps=sites["steps"],
+        prefilled_tokens=sites["prefilled"],
+        generated_tokens=sites["generated"],
+        preemptions=sites["preempted"],
+    )

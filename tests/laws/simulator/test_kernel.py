@@ -1,0 +1,148 @@
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolwright.engine.blocks import BlockPool
+from poolwright.engine.request import Request
+from poolwright.engine.scheduler import Limits
+from poolwright.simulator.layout import NOBODY, law_of
+from poolwright.simulator.pool import Arrivals, Outcome, Pool, Routing, simulate
+from poolwright.simulator.replica import Progress, Replica
+from poolwright.simulator.step_table import StepTable
+
+MOST_SEQS = 6
+# Bends in every direction, and no two steps take a round time: an arrival never falls on a step's boundary.
+TABLE = StepTable.of(
+    lambda n, c, p: 1.0017e-3 + 1.13e-4 * np.sqrt(n) + 1.37e-6 * n * np.power(c, 1.2) + 1.71e-5 * np.power(p, 0.9),
+    max_num_seqs=4,
+    max_context_tokens=50,
+    max_num_batched_tokens=24,
+    points=6,
+)
+LAW = law_of(TABLE, MOST_SEQS)
+
+Rows = list[tuple[float, int, int, int]]
+"""Gap to the arrival before [ms], prompt, output, priority."""
+rows = st.lists(
+    st.tuples(st.floats(0.0, 40.0), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=14
+)
+# The longest request has 70 tokens: 18 blocks of 4 hold it, and not much beside it.
+pools = st.builds(
+    Pool,
+    replicas=st.integers(1, 3),
+    max_num_seqs=st.integers(1, MOST_SEQS),
+    max_num_batched_tokens=st.integers(1, 24),
+    blocks=st.integers(18, 40),
+    block_tokens=st.sampled_from([4, 5, 7]),
+    max_queued_requests=st.none() | st.integers(1, 4),
+    routing=st.sampled_from(Routing),
+)
+
+
+def arrivals(requests: Rows, *, with_priority: bool = True) -> Arrivals:
+    gaps_ms, prompts, outputs, priorities = zip(*requests, strict=True)
+    return Arrivals(
+        time_s=np.cumsum(gaps_ms) * 1.0009e-3,
+        input_tokens=np.array(prompts),
+        output_tokens=np.array(outputs),
+        priority=np.array(priorities) if with_priority else None,
+    )
+
+
+@dataclass(slots=True)
+class Reference:
+    """A pool of the engine's own schedulers, taken one step at a time."""
+
+    pool: Pool
+    targets: list[int]
+    until_s: float
+
+    def serve(self, arrivals: Arrivals) -> dict[tuple[str, int], float]:
+        replicas = [self._replica() for _ in range(self.pool.replicas)]
+        seen: dict[tuple[str, int], float] = {}
+        for number, at_s in enumerate(arrivals.time_s.tolist()):
+            if at_s >= self.until_s:
+                break
+            for index, each in enumerate(replicas):
+                self._follow(each, index, at_s, seen)
+            target = self._target(number, replicas)
+            chosen, most = replicas[target], self.pool.max_queued_requests
+            if most is not None and chosen.scheduler.waiting >= most:
+                seen["rejected", number] = at_s
+                continue
+            prompt, output = int(arrivals.input_tokens[number]), int(arrivals.output_tokens[number])
+            priority = 0 if arrivals.priority is None else int(arrivals.priority[number])
+            chosen.submit(Request(number, prompt, output, priority), at_s)
+            seen["replica", number] = target
+        for index, each in enumerate(replicas):
+            self._follow(each, index, self.until_s, seen)
+            seen["in flight", index] = each.in_flight
+        return seen
+
+    def _replica(self) -> Replica:
+        return Replica(
+            limits=Limits(max_num_seqs=self.pool.max_num_seqs, max_num_batched_tokens=self.pool.max_num_batched_tokens),
+            blocks=BlockPool(self.pool.blocks, self.pool.block_tokens),
+            step_time_s=TABLE.step_time_s,
+        )
+
+    def _target(self, number: int, replicas: list[Replica]) -> int:
+        if self.pool.routing == Routing.LEAST_REQUESTS:
+            return min(range(len(replicas)), key=lambda index: (replicas[index].in_flight, index))
+        return number % len(replicas) if self.pool.routing == Routing.ROUND_ROBIN else self.targets[number]
+
+    def _follow(self, replica: Replica, index: int, to_s: float, seen: dict[tuple[str, int], float]) -> None:
+        while replica.now_s < to_s and replica.in_flight:
+            began_s = replica.now_s
+            progress: Progress = replica.advance(math.nextafter(began_s, math.inf))
+            for kind, pairs in (("first token", progress.first_tokens), ("finish", progress.finished)):
+                for request, at_s in pairs:
+                    seen[kind, request.number] = at_s
+            decoded = sum(each.steps * each.sequences for each in progress.tokens)
+            for kind, amount in (
+                ("busy", replica.now_s - began_s),
+                ("steps", 1),
+                ("prefilled", progress.prefilled_tokens),
+                ("preempted", progress.preempted),
+                ("decoded", decoded),
+            ):
+                seen[kind, index] = seen.get((kind, index), 0) + amount
+
+
+def seen_by_kernel(outcome: Outcome) -> dict[tuple[str, int], float]:
+    seen: dict[tuple[str, int], float] = {}
+    for kind, times in (("first token", outcome.first_token_s), ("finish", outcome.finish_s)):
+        seen |= {(kind, number): time_s for number, time_s in enumerate(times.tolist()) if not math.isnan(time_s)}
+    seen |= {("replica", number): each for number, each in enumerate(outcome.replica.tolist()) if each != NOBODY}
+    return seen
+
+
+@given(
+    requests=rows,
+    pool=pools,
+    seed=st.integers(0, 9),
+    until_s=st.floats(0.01, 0.6) | st.just(math.inf),
+    with_priority=st.booleans(),
+)
+def test_the_kernel_does_what_the_engines_own_scheduler_does(
+    requests: Rows, pool: Pool, seed: int, until_s: float, *, with_priority: bool
+) -> None:
+    coming = arrivals(requests, with_priority=with_priority)
+    outcome = simulate(coming, pool, LAW, seed=seed, until_s=until_s)
+    targets = (np.random.PCG64(seed).random_raw(len(coming)) % np.uint64(pool.replicas)).tolist()
+    expected = Reference(pool, targets, until_s).serve(coming)
+    actual = seen_by_kernel(outcome)
+    per_request = ("first token", "finish", "replica")
+    assert expected.keys() & {key for key in expected if key[0] in per_request} == actual.keys()
+    for key, value in actual.items():
+        assert value == pytest.approx(expected[key], abs=1e-9), key
+    rejected = [number for kind, number in expected if kind == "rejected"]
+    assert sorted(rejected) == np.flatnonzero(outcome.is_rejected).tolist()
+    for index in range(pool.replicas):
+        totals = [expected.get((kind, index), 0) for kind in ("steps", "prefilled", "preempted")]
+        assert totals == [outcome.steps[index], outcome.prefilled_tokens[index], outcome.preemptions[index]]
+        assert expected.get(("busy", index), 0.0) == pytest.approx(outcome.busy_s[index], abs=1e-9)
