@@ -165,7 +165,10 @@ class ScalingSpec(Strict):
         default=64, ge=1, le=10_000, description="Most replicas over all tiers; the default bounds a mistake's cost."
     )
     replicas: int | None = Field(
-        default=None, ge=0, le=10_000, description="Exact number: a pin. The scale subresource writes it."
+        default=None,
+        ge=0,
+        le=10_000,
+        description="Exact number: a pin. The scale subresource writes it, and answers reads only while it is set.",
     )
     scale_to_zero_after_seconds: int | None = Field(
         default=None, ge=60, le=604_800, description="With minReplicas 0: idle time before the last replica goes."

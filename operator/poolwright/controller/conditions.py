@@ -41,10 +41,17 @@ class Claim:
     message: str = ""
 
 
-def claims_of(plan: Plan, snapshot: Snapshot, mode: Mode, conflicts: Sequence[str]) -> tuple[Claim, ...]:
-    """Return every claim about a pool that was planned."""
+def claims_of(
+    plan: Plan, snapshot: Snapshot, mode: Mode, conflicts: Sequence[str], ignored: Sequence[str] = ()
+) -> tuple[Claim, ...]:
+    """Return every claim about a pool that was planned; ``ignored`` says what of the cluster could not be used."""
     return (
-        Claim(type=ConditionType.ACCEPTED, holds=True, reason=_accepted(mode)),
+        Claim(
+            type=ConditionType.ACCEPTED,
+            holds=True,
+            reason=_accepted(mode),
+            message="; ".join(f"ignored: {each}" for each in (*plan.warnings, *ignored)),
+        ),
         _ready(plan, snapshot),
         _progressing(plan, snapshot),
         _objectives_met(plan),

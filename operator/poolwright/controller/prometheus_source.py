@@ -35,12 +35,19 @@ TIMEOUT_S: Final = 10
 PODS_PER_QUERY: Final = 50
 """Pods named in one query [count]: about 4 kB of URL, under the 8 kB that proxies allow."""
 
+REFUSED: Final = ("HTTP Status Code 400", "HTTP Status Code 422")
+"""How the client says that a query is malformed (400) or cannot be executed (422), Prometheus HTTP API."""
+
 TARGET_LABELS: Final = ("job", "instance", "endpoint", "container", "service")
 """Labels that Prometheus puts on a series for the target it came from: two values for one pod are two scrapes of it."""
 
 
 class PrometheusError(Exception):
     """The server did not answer, or not with what was asked for."""
+
+
+class QueryRefusedError(PrometheusError):
+    """The server answered that the query is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +96,8 @@ class PrometheusSource:
         """Return the rate that a user's query gives [1/s of world time]: exactly one sample, or the reason why not."""
         try:
             series = await self._query(query)
+        except QueryRefusedError as error:
+            return Missing(reason=MissingReason.INVALID, detail=f"{query}: {error}")
         except PrometheusError as error:
             return Missing(reason=MissingReason.UNREACHABLE, detail=f"{query}: {error}")
         if len(series) != 1:
@@ -133,7 +142,8 @@ class PrometheusSource:
         try:
             answer = await asyncio.to_thread(self._ask, query)
         except (RequestException, PrometheusApiClientException, ValueError, KeyError, OSError) as error:
-            raise PrometheusError(f"Prometheus at {self._client.url}: {type(error).__name__} {error}") from error
+            kind = QueryRefusedError if str(error).startswith(REFUSED) else PrometheusError
+            raise kind(f"Prometheus at {self._client.url}: {type(error).__name__} {error}") from error
         if not isinstance(answer, list) or not all(isinstance(each, dict) for each in answer):
             raise PrometheusError(f"Prometheus at {self._client.url}: answered without a list of series")
         return answer

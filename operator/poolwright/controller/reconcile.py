@@ -86,7 +86,7 @@ async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> Inference
         applied = await _applied(manifests(pool, made, facts.catalogue, run.options), view, memory, run)
     memory.history, memory.plan = made.history, made
     _tell(key, pool, made, snapshot, run)
-    return status_of(pool, made, snapshot, applied.conflicts, run.clock.wall())
+    return status_of(pool, made, snapshot, applied.conflicts, run.clock.wall(), facts.broken)
 
 
 async def _applied(wanted: Sequence[Manifest], view: PoolView, memory: Memory, run: Runtime) -> Applied:

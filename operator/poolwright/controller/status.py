@@ -31,9 +31,26 @@ PROVENANCE: Final = "Datasheet"
 
 
 def status_of(
-    pool: InferencePool, plan: Plan, snapshot: Snapshot, conflicts: Sequence[str], now: datetime
+    pool: InferencePool,
+    plan: Plan,
+    snapshot: Snapshot,
+    conflicts: Sequence[str],
+    now: datetime,
+    ignored: Sequence[str] = (),
 ) -> InferencePoolStatus:
-    """Return the status of a pool that was planned; ``pool`` carries the previous one."""
+    """Return the status of a pool that was planned.
+
+    Parameters
+    ----------
+    pool
+        With the previous status.
+    conflicts
+        What somebody else owns and was left alone.
+    ignored
+        Resources of the cluster that cannot be read, as sentences.
+    now
+        Time of conditions and decisions that are new.
+    """
     ready = {state.variant: state.ready for state in snapshot.variants}
     cost = plan.cost_usd_per_s
     return InferencePoolStatus(
@@ -45,7 +62,7 @@ def status_of(
         binding=plan.tiers[0].binding if plan.tiers else "",
         provenance=PROVENANCE,
         conditions=conditions_of(
-            claims_of(plan, snapshot, pool.spec.mode, conflicts),
+            claims_of(plan, snapshot, pool.spec.mode, conflicts, ignored),
             pool.status.conditions,
             pool.metadata.generation,
             stamp(now),

@@ -130,7 +130,7 @@ FAULTY_QUERIES = {
     "vector(NaN)": MissingReason.INVALID,
     "vector(-1)": MissingReason.INVALID,
     "vector(1)[5s:1s]": MissingReason.INVALID,
-    "sum(": MissingReason.UNREACHABLE,
+    "sum(": MissingReason.INVALID,
 }
 QUERIES = (RATE, *FAULTY_QUERIES)
 
