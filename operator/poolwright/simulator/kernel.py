@@ -12,77 +12,8 @@ checks what comes in; nothing is checked here.
 import math
 
 from poolwright.simulator.compiled import compiled, kept
-from poolwright.simulator.layout import NOBODY, Floats, Integers, Law, Row, Rows, Rules
-
-
-@compiled
-def _cell(grid: Floats, value: float) -> int:
-    """Return the cell of a value; beyond the grid the last cell goes on."""
-    low, high = 0, grid.size - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if grid[middle] <= value:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-@compiled
-def _step_s(law: Law, decoding: int, context: float, prefill: int) -> float:
-    """Return the time of one step [s]."""
-    i, j, k = _cell(law.sequences, decoding), _cell(law.contexts, context), _cell(law.prefills, prefill)
-    u = (decoding - law.sequences[i]) / (law.sequences[i + 1] - law.sequences[i])
-    v = (context - law.contexts[j]) / (law.contexts[j + 1] - law.contexts[j])
-    w = (prefill - law.prefills[k]) / (law.prefills[k + 1] - law.prefills[k])
-    time_s = 0.0
-    for a, few in ((i, 1.0 - u), (i + 1, u)):
-        for b, near in ((j, 1.0 - v), (j + 1, v)):
-            time_s += few * near * ((1.0 - w) * law.times_s[a, b, k] + w * law.times_s[a, b, k + 1])
-    return time_s
-
-
-@compiled
-def _steps_s(first_s: float, growth_s: float, steps: int) -> float:
-    """Return the time of steps of which each is ``growth_s`` longer than the one before [s]."""
-    return steps * first_s + 0.5 * growth_s * steps * (steps - 1)
-
-
-@compiled
-def _steps_begun(first_s: float, growth_s: float, room_s: float, most: int) -> int:
-    """Return how many of ``most`` steps begin before ``room_s`` is over, at least 1."""
-    # growth/2 m^2 + (first - growth/2) m = room, the root written so that nothing cancels; rounding is put right after.
-    linear = first_s - 0.5 * growth_s
-    root = linear + math.sqrt(max(linear * linear + 2.0 * growth_s * room_s, 0.0))
-    steps = most
-    if root > 0.0:
-        steps = int(max(1.0, min(float(most), math.ceil(2.0 * room_s / root))))
-    while steps > 1 and _steps_s(first_s, growth_s, steps - 1) >= room_s:
-        steps -= 1
-    while steps < most and _steps_s(first_s, growth_s, steps) < room_s:
-        steps += 1
-    return steps
-
-
-@compiled
-def _stretch(cells: Rows, context: float, most: int, room_s: float) -> tuple[int, float, float]:
-    """Return how many of ``most`` decode steps begin within ``room_s``, how long all and the last take [s]."""
-    steps, elapsed_s, last_s, cell = 0, 0.0, 0.0, 0
-    while steps < most and elapsed_s < room_s:
-        while cell + 1 < cells.size and cells[cell + 1].context <= context:
-            cell += 1
-        growth_s = cells[cell].growth_s
-        first_s = cells[cell].time_s + growth_s * (context - cells[cell].context)
-        here = most - steps
-        if cell + 1 < cells.size:
-            here = min(here, max(1, math.ceil(cells[cell + 1].context - context)))
-        if elapsed_s + _steps_s(first_s, growth_s, here) >= room_s:
-            here = _steps_begun(first_s, growth_s, room_s - elapsed_s, here)
-        steps += here
-        context += here
-        elapsed_s += _steps_s(first_s, growth_s, here)
-        last_s = first_s + growth_s * (here - 1)
-    return steps, elapsed_s, last_s
+from poolwright.simulator.layout import GAP_STEP, GAPS, LEAST_GAP_S, NOBODY, Integers, Law, Row, Rows, Rules
+from poolwright.simulator.stretch import step_s, stretch
 
 
 @compiled
@@ -111,10 +42,11 @@ def _blocks(rules: Rules, tokens: int) -> int:
 @compiled
 def _new_blocks(rules: Rules, jobs: Rows, batch: Integers, steps: int) -> int:
     """Return how many blocks a decoding batch takes in so many steps."""
-    blocks = 0
+    whole = steps // rules.block_tokens
+    rest = steps - whole * rules.block_tokens
+    blocks = whole * batch.size
     for request in batch:
-        computed = jobs[request].computed
-        blocks += _blocks(rules, computed + steps) - _blocks(rules, computed)
+        blocks += jobs[request].spare < rest
     return blocks
 
 
@@ -125,18 +57,19 @@ def _plan(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers) -> Non
     budget = rules.max_num_batched_tokens - batch.size
     if batch.size == 0 or budget < 0:
         return
-    tokens, most = 0, jobs[batch[0]].output
+    context, most = 0, jobs[batch[0]].output
     for request in batch:
         job = jobs[request]
         exist = job.prompt + job.generated
         if job.generated == 0 or exist - job.computed != 1:
             return
-        tokens += exist
+        context += exist
         most = min(most, job.output - job.generated)
     if site.waiting and batch.size < rules.max_num_seqs and budget:
         # Whoever finds no room in the first step finds none before somebody leaves.
-        first = min(jobs[site.head].prompt + jobs[site.head].generated, budget)
-        if _blocks(rules, first) <= site.free_blocks - _new_blocks(rules, jobs, batch, 1):
+        first = jobs[site.head]
+        tokens = first.computed + min(first.prompt + first.generated - first.computed, budget)
+        if _blocks(rules, tokens) <= site.free_blocks - _new_blocks(rules, jobs, batch, 1):
             return
     if batch.size * _blocks(rules, most) > site.free_blocks:
         few, many = 0, most + 1  # few steps fit, many do not
@@ -149,8 +82,8 @@ def _plan(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers) -> Non
         most = few
     if most:
         site.planned = most
-        site.context = tokens / batch.size
-        _, site.planned_s, last_s = _stretch(law.decode[batch.size], site.context, most, math.inf)
+        site.context = context / batch.size
+        _, site.planned_s, last_s = stretch(law.decode[batch.size], site.context, most, math.inf)
         site.last_begin_s = site.now_s + site.planned_s - last_s
 
 
@@ -164,16 +97,33 @@ def _retire(rules: Rules, jobs: Rows, site: Row, batch: Integers) -> None:
             site.batch += 1
         else:
             jobs[request].finish_s = site.now_s
-            site.free_blocks += _blocks(rules, jobs[request].computed)
+            site.free_blocks += (jobs[request].computed + jobs[request].spare) // rules.block_tokens
+
+
+@compiled
+def _count(rules: Rules, site: Row, step_s: float, tokens: int) -> None:
+    """Count tokens that came so long after the one before; those of a stretch by its mean step."""
+    if rules.counted_from_s <= site.now_s < rules.counted_until_s:
+        bins = math.log(max(step_s, LEAST_GAP_S) / LEAST_GAP_S) / GAP_STEP
+        site.gaps[min(int(bins), GAPS - 1)] += tokens
 
 
 @compiled
 def _decode(rules: Rules, jobs: Rows, site: Row, batch: Integers, steps: int, time_s: float) -> None:
     """Take so many of the planned steps; a finish can only be in the last of them."""
-    site.free_blocks -= _new_blocks(rules, jobs, batch, steps)
+    whole = steps // rules.block_tokens
+    rest = steps - whole * rules.block_tokens
+    blocks = whole * batch.size
     for request in batch:
-        jobs[request].computed += steps
-        jobs[request].generated += steps
+        job = jobs[request]
+        job.computed += steps
+        job.generated += steps
+        job.spare -= rest
+        if job.spare < 0:
+            job.spare += rules.block_tokens
+            blocks += 1
+    site.free_blocks -= blocks
+    _count(rules, site, time_s / steps, steps * batch.size)
     site.now_s += time_s
     site.busy_s += time_s
     site.steps += steps
@@ -194,10 +144,10 @@ def _preempt(rules: Rules, jobs: Rows, site: Row, running: Integers) -> int:
     site.batch -= 1
     for index in range(at, site.batch):
         running[index] = running[index + 1]
-    site.free_blocks += _blocks(rules, jobs[victim].computed + jobs[victim].chunk)
+    site.free_blocks += (jobs[victim].computed + jobs[victim].chunk + jobs[victim].spare) // rules.block_tokens
     site.preempted += 1
-    jobs[victim].computed = 0
-    jobs[victim].chunk = 0
+    jobs[victim].computed = jobs[victim].cached
+    jobs[victim].chunk = jobs[victim].spare = 0
     _wait(jobs, site, victim)
     return at
 
@@ -209,7 +159,7 @@ def _schedule(rules: Rules, jobs: Rows, site: Row, running: Integers) -> None:
     while index < site.batch and budget > 0:
         job = jobs[running[index]]
         tokens = min(job.prompt + job.generated - job.computed, budget)
-        missing = _blocks(rules, job.computed + tokens) - _blocks(rules, job.computed)
+        missing = 0 if tokens <= job.spare else _blocks(rules, tokens - job.spare)
         stays = True
         while stays and missing > site.free_blocks:
             at = _preempt(rules, jobs, site, running)
@@ -218,19 +168,22 @@ def _schedule(rules: Rules, jobs: Rows, site: Row, running: Integers) -> None:
         if stays:
             site.free_blocks -= missing
             job.chunk = tokens
+            job.spare += missing * rules.block_tokens - tokens
             budget -= tokens
             index += 1
     while site.preempted == before and site.waiting and budget > 0 and site.batch < rules.max_num_seqs:
         job = jobs[site.head]
-        tokens = min(job.prompt + job.generated, budget)
-        if _blocks(rules, tokens) > site.free_blocks:
+        tokens = min(job.prompt + job.generated - job.computed, budget)
+        needed = _blocks(rules, job.computed + tokens)
+        if needed > site.free_blocks:
             break
         running[site.batch] = site.head
         site.batch += 1
         site.head = job.after
         site.waiting -= 1
-        site.free_blocks -= _blocks(rules, tokens)
+        site.free_blocks -= needed
         job.chunk = tokens
+        job.spare = needed * rules.block_tokens - job.computed - tokens
         budget -= tokens
 
 
@@ -247,7 +200,9 @@ def _step(law: Law, rules: Rules, jobs: Rows, site: Row, running: Integers) -> N
             context += exist
         else:
             prefill += job.chunk
-    time_s = _step_s(law, decoding, context / max(decoding, 1), prefill)
+    time_s = step_s(law, decoding, context / max(decoding, 1), prefill)
+    if decoding:
+        _count(rules, site, time_s, decoding)
     site.now_s += time_s
     site.busy_s += time_s
     site.steps += 1
@@ -282,7 +237,7 @@ def _advance(law: Law, rules: Rules, jobs: Rows, site: Row, running: Integers, u
 def _cut(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, at_s: float) -> None:
     """Take those steps of the planned stretch that begin before a time; plan anew after it."""
     if site.planned and site.now_s < at_s:
-        steps, time_s, _ = _stretch(law.decode[batch.size], site.context, site.planned, at_s - site.now_s)
+        steps, time_s, _ = stretch(law.decode[batch.size], site.context, site.planned, at_s - site.now_s)
         _decode(rules, jobs, site, batch, steps, time_s)
     site.planned = 0
 

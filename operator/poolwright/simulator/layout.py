@@ -33,12 +33,22 @@ class Law(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What one replica may hold; ``max_queued`` is where it begins to reject."""
+    """What one replica may hold; ``max_queued`` is where it begins to reject; which steps are counted by length."""
 
     max_num_seqs: int
     max_num_batched_tokens: int
     block_tokens: int
     max_queued: int
+    counted_from_s: float
+    counted_until_s: float
+
+
+LEAST_GAP_S: Final = 1e-4
+"""Lower end of the bins of times between tokens [s]: no step is shorter."""
+GAP_STEP: Final = 0.005
+"""Width of those bins [1, natural logarithm]: finer than any objective is stated."""
+GAPS: Final = 2800
+"""How many there are: up to two minutes, and the last one holds what is above."""
 
 
 CELL: Final = np.dtype([("context", "f8"), ("time_s", "f8"), ("growth_s", "f8")])
@@ -50,9 +60,11 @@ JOB: Final = np.dtype(
         ("prompt", "i8"),
         ("output", "i8"),
         ("rank", "i8"),  # by priority, then arrival
-        ("computed", "i8"),
+        ("cached", "i8"),  # known prefix, in whole blocks
+        ("computed", "i8"),  # of those who wait: the prefix that they begin with
         ("generated", "i8"),
         ("chunk", "i8"),  # tokens that the step at hand computes
+        ("spare", "i8"),  # further ones that its blocks hold
         ("after", "i8"),  # who waits behind it
         ("replica", "i8"),
         ("first_token_s", "f8"),
@@ -78,6 +90,7 @@ SITE: Final = np.dtype(
         ("prefilled", "i8"),
         ("generated", "i8"),
         ("preempted", "i8"),
+        ("gaps", "i8", (GAPS,)),  # tokens by the time since the one before
     ]
 )
 """A replica: its clock, its queue and batch, and what it has done."""

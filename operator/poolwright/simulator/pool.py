@@ -117,6 +117,9 @@ class Outcome:
         Time in which a replica computed [s], shape (replicas,), as all below.
     steps, prefilled_tokens, generated_tokens, preemptions
         Counts; a prompt that is computed again counts again.
+    gaps
+        Tokens by the time since the one before, of all replicas, in the bins of ``gaps``; those of a stretch of decode
+        steps count with its mean step.
     """
 
     arrived: int
@@ -130,6 +133,7 @@ class Outcome:
     prefilled_tokens: Integers
     generated_tokens: Integers
     preemptions: Integers
+    gaps: Integers
 
     @property
     def finished(self) -> int:
@@ -142,7 +146,15 @@ class Outcome:
         return int(np.count_nonzero(self.is_rejected))
 
 
-def simulate(arrivals: Arrivals, pool: Pool, law: Law, *, seed: int = 0, until_s: float = math.inf) -> Outcome:
+def simulate(
+    arrivals: Arrivals,
+    pool: Pool,
+    law: Law,
+    *,
+    seed: int = 0,
+    until_s: float = math.inf,
+    counted_s: tuple[float, float] = (0.0, math.inf),
+) -> Outcome:
     """Serve requests until all are done, or run every step that begins before ``until_s``.
 
     Parameters
@@ -157,6 +169,8 @@ def simulate(arrivals: Arrivals, pool: Pool, law: Law, *, seed: int = 0, until_s
         Of random routing; nothing else is random.
     until_s
         End of the simulation [s]; later arrivals do not come.
+    counted_s
+        Steps that begin in this span are counted in ``gaps`` [s].
 
     Raises
     ------
@@ -172,7 +186,7 @@ def simulate(arrivals: Arrivals, pool: Pool, law: Law, *, seed: int = 0, until_s
 
     _check(arrivals, pool, law)
     most_queued = UNLIMITED if pool.max_queued_requests is None else pool.max_queued_requests
-    rules = Rules(pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_tokens, most_queued)
+    rules = Rules(pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_tokens, most_queued, *counted_s)
     jobs = _jobs(arrivals)
     sites = np.zeros(pool.replicas, dtype=SITE)
     sites["free_blocks"] = pool.blocks
@@ -228,4 +242,5 @@ def _outcome(jobs: Rows, sites: Rows, arrived: int) -> Outcome:
         prefilled_tokens=sites["prefilled"],
         generated_tokens=sites["generated"],
         preemptions=sites["preempted"],
+        gaps=sites["gaps"].sum(axis=0),
     )
