@@ -31,7 +31,7 @@ def plan(path: str, rate: float | None, inventory: str | None, *, as_json: bool)
     """Plan a pool without a cluster: accelerators, replicas, batch limits, latency, cost, and why."""
     made = planned(read_pool(path), rate, inventory)
     if as_json:
-        click.echo(json.dumps(_json(dataclasses.asdict(made)), indent=2))
+        click.echo(json.dumps(json_value(dataclasses.asdict(made)), indent=2))
     else:
         console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         console.print(plan_table(made))
@@ -64,10 +64,10 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
-def _json(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return a value that JSON has: infinite and undefined numbers become null."""
     if isinstance(value, dict):
-        return {key: _json(each) for key, each in value.items()}
+        return {key: json_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json(each) for each in value]
+        return [json_value(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
