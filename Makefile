@@ -27,7 +27,7 @@ demo: setup ## Start a control plane with GPU nodes and watch a pool follow real
 	@$(BIN)/python -m localcluster run -- $(BIN)/poolwright demo $(ARGS)
 
 test: setup check ## All checks and all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest tests/golden tests/contract tests/validation tests/e2e $(ARGS)
 
 test-fast: setup ## Tests that need no cluster
 	@$(BIN)/pytest tests/unit tests/laws tests/golden $(ARGS)
@@ -38,7 +38,7 @@ check: setup ## Format, lint, types, layers, generated files, laws and doctests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo >/tmp/lint-imports.$$$$ 2>&1 || { cat /tmp/lint-imports.$$$$; rm -f /tmp/lint-imports.$$$$; exit 1; }; rm -f /tmp/lint-imports.$$$$
 	@$(BIN)/python -m poolwright.api.schema --check
-	@$(BIN)/pytest --quiet --doctest-modules operator/poolwright tests/unit tests/laws -m "not cluster"
+	@$(BIN)/pytest --quiet --numprocesses auto --doctest-modules operator/poolwright tests/unit tests/laws
 
 generate: setup ## Write CRDs and the field reference from the pydantic types
 	@$(BIN)/python -m poolwright.api.schema --write

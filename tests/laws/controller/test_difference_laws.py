@@ -15,9 +15,9 @@ LEAVES = st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "x", "500m", 
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
-    max_leaves=15,
+    max_leaves=6,
 )
-OBJECTS = st.dictionaries(KEYS, VALUES, max_size=4)
+OBJECTS = st.dictionaries(KEYS, VALUES, max_size=3)
 ITEMS = st.builds(lambda name, more: {**more, "name": name}, st.sampled_from("abcd"), OBJECTS)
 MANIFESTS = st.builds(
     lambda spec, items: {"kind": "Thing", "metadata": {"name": "thing"}, "spec": spec, "items": items, "paused": False},

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -57,6 +57,7 @@ def test_a_bias_is_found_where_all_points_share_it() -> None:
     assert found.residual_log < 0.02
 
 
+@settings(max_examples=30)  # each is a fit of eight factors
 @given(
     ratio=st.floats(1e-3, 1e3),
     sequences=st.sampled_from([1.0, 16.0, 256.0]),
