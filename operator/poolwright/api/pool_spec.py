@@ -67,7 +67,12 @@ class ObjectivesSpec(Strict):
     ttft_milliseconds: int | None = Field(default=None, ge=1, le=3_600_000, description="Time to first token.")
     itl_milliseconds: int | None = Field(default=None, ge=1, le=60_000, description="Time between two tokens.")
     end_to_end_milliseconds: int | None = Field(default=None, ge=1, le=86_400_000, description="Whole request.")
-    deadline_seconds: int | None = Field(default=None, ge=1, le=604_800, description="Whole request, for batch work.")
+    deadline_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=604_800,
+        description="Whole request, for batch work. Alone, demand is averaged over it: work may queue for half of it.",
+    )
 
     @field_validator("percentile")
     @classmethod

@@ -185,6 +185,7 @@ def _tier(tier: TierSpec, spec: InferencePoolSpec) -> TierPolicy:
         name=tier.name,
         objectives=objectives(tier.objectives),
         priority=tier.priority,
+        deadline_s=_deadline_s(tier.objectives),
         hint=WorkloadHint(
             input_tokens_mean=float(hint.input_tokens),
             output_tokens_mean=float(hint.output_tokens),
@@ -192,6 +193,13 @@ def _tier(tier: TierSpec, spec: InferencePoolSpec) -> TierPolicy:
         ),
         static_rate_per_s=None if stated is None else stated / SECONDS_PER_MINUTE / len(spec.tiers),
     )
+
+
+def _deadline_s(spec: ObjectivesSpec) -> float | None:
+    """Return the deadline of a tier that promises nothing else."""
+    if spec.deadline_seconds is None or spec.ttft_milliseconds is not None or spec.itl_milliseconds is not None:
+        return None
+    return float(spec.deadline_seconds)
 
 
 def objectives(spec: ObjectivesSpec) -> Objectives:

@@ -10,6 +10,7 @@ from typing import Final
 
 from poolwright.forecast.ahead import demand_ahead
 from poolwright.forecast.burst import rate_levels
+from poolwright.planner.deadline import deferred_load
 from poolwright.planner.memory import last_dispersion, last_known_max, last_lengths, windows_of
 from poolwright.planner.outcome import Load, Step
 from poolwright.planner.policy import TierPolicy
@@ -79,11 +80,11 @@ def load_of(
     """
     present = _present_rate(tier, signals, history)
     lengths = _lengths(tier, signals, history)
-    ahead_per_s, ahead_steps = _ahead(tier, history, present, horizon_s=horizon_s, now_s=now_s)
     waiting = believed(signals.waiting, minimum=0.0, maximum=MAX_REQUESTS)
-    backlog_per_s, backlog_steps = _backlog(tier, waiting, present)
-    rate_per_s = (ahead_per_s + backlog_per_s) * (1.0 + headroom_ratio)
-    dispersion = None if tier.static_rate_per_s is not None else last_dispersion(history, tier.name)
+    wanted_per_s, wanted_steps = _wanted(tier, history, present, waiting, horizon_s=horizon_s, now_s=now_s)
+    rate_per_s = wanted_per_s * (1.0 + headroom_ratio)
+    is_smooth = tier.static_rate_per_s is not None or tier.deadline_s is not None
+    dispersion = None if is_smooth else last_dispersion(history, tier.name)
     rates_per_s, weights = rate_levels(rate_per_s, dispersion)
     return Load(
         tier=tier.name,
@@ -98,12 +99,26 @@ def load_of(
         steps=(
             present.step,
             lengths.step,
-            *ahead_steps,
-            *backlog_steps,
-            *_headroom(ahead_per_s + backlog_per_s, headroom_ratio),
+            *wanted_steps,
+            *_headroom(wanted_per_s, headroom_ratio),
             *_bursts(rates_per_s, weights),
         ),
     )
+
+
+def _wanted(
+    tier: TierPolicy, history: History, present: _Rate, waiting: Known | Missing, *, horizon_s: float, now_s: float
+) -> tuple[float, tuple[Step, ...]]:
+    """Return demand and backlog: ahead of now, or averaged over a deadline where the tier has nothing else."""
+    if tier.deadline_s is not None and present.is_observed and present.may_lower:
+        windows = windows_of(history, tier.name)
+        queued = waiting.value if isinstance(waiting, Known) else 0.0
+        return deferred_load(
+            windows, rate_per_s=present.rate_per_s, waiting=queued, deadline_s=tier.deadline_s, now_s=now_s
+        )
+    ahead_per_s, ahead_steps = _ahead(tier, history, present, horizon_s=horizon_s, now_s=now_s)
+    backlog_per_s, backlog_steps = _backlog(tier, waiting, present)
+    return ahead_per_s + backlog_per_s, (*ahead_steps, *backlog_steps)
 
 
 def _present_rate(tier: TierPolicy, signals: TierSignals, history: History) -> _Rate:

@@ -53,11 +53,16 @@ class WorkloadHint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierPolicy:
-    """One latency tier: lower ``priority`` numbers are served first when capacity is short."""
+    """One latency tier: lower ``priority`` numbers are served first when capacity is short.
+
+    ``deadline_s`` is set where the tier promises nothing but a deadline [s] for whole requests (which is then its
+    end-to-end objective too): its work may queue, and demand is averaged over that time.
+    """
 
     name: str
     objectives: Objectives
     priority: int = 0
+    deadline_s: float | None = None
     hint: WorkloadHint = field(default_factory=WorkloadHint)
     static_rate_per_s: float | None = None
 

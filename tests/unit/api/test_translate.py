@@ -129,3 +129,20 @@ def test_a_profile_adds_an_accelerator_with_its_own_figures() -> None:
 def test_generated_files_are_what_the_types_say() -> None:
     stale = [name for name, text in generated().items() if (ROOT / name).read_text() != text]
     assert [] == stale
+
+
+@pytest.mark.parametrize(
+    ("objectives", "deadline_s"),
+    [
+        ({"deadlineSeconds": 7200}, 7200.0),
+        ({"deadlineSeconds": 7200, "ttftMilliseconds": 500}, None),
+        ({"endToEndMilliseconds": 7_200_000}, None),
+    ],
+    ids=["a deadline alone", "somebody waits for the first token", "a latency objective"],
+)
+def test_work_may_queue_where_a_tier_has_nothing_but_a_deadline(
+    objectives: dict[str, int], deadline_s: float | None
+) -> None:
+    document = pool(tiers=[{"name": "batch", "objectives": objectives}])
+    (tier,) = pool_policy(parsed(InferencePool, document), None, CATALOGUE).tiers
+    assert (deadline_s, 7200.0) == (tier.deadline_s, tier.objectives.end_to_end_s)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from poolwright.cli.main import main
@@ -136,3 +137,38 @@ spec:
     result = run("plan", "-f", "-", "--rate", "12", "--inventory", "h900=4,h100-sxm=4", text=CHAT.read_text() + profile)
     assert 0 == result.exit_code, result.output
     assert "h900-bf16" in result.output.splitlines()[1]
+
+
+PRESETS = [ROOT / "policies" / "tiers" / f"{name}.yaml" for name in ("interactive", "standard", "batch")]
+
+
+def preset_tiers() -> list[dict[str, object]]:
+    return [yaml.safe_load(each.read_text())["spec"]["tiers"][0] for each in PRESETS]
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_tier_preset_is_planned_within_its_objectives(preset: Path) -> None:
+    result = run("plan", "-f", str(preset), "--rate", "4", "--inventory", "h100-sxm=32", "--json")
+    (tier,) = json.loads(result.output)["tiers"]
+    assert (0, preset.stem, True) == (result.exit_code, tier["tier"], tier["meets_objectives"])
+
+
+def test_the_same_load_is_cheaper_the_longer_it_may_take() -> None:
+    pool = yaml.safe_load(CHAT.read_text())
+    costs = []
+    for tier in preset_tiers():
+        pool["spec"]["tiers"] = [{**tier, "workload": {"inputTokens": 2048, "outputTokens": 512}}]
+        result = run("plan", "-f", "-", "--rate", "40", "--inventory", "h100-sxm=64", "--json", text=yaml.dump(pool))
+        costs.append(json.loads(result.output)["tiers"][0]["variants"][0]["cost_usd_per_s"])
+    interactive, standard, batch = costs
+    assert batch <= standard < interactive
+
+
+def test_the_three_presets_and_a_tier_of_ones_own_share_a_pool() -> None:
+    pool = yaml.safe_load(CHAT.read_text())
+    own = {"name": "nightly", "priority": 20, "objectives": {"percentile": "99.9", "deadlineSeconds": 28_800}}
+    pool["spec"]["tiers"] = [*preset_tiers(), own]
+    result = run("plan", "-f", "-", "--rate", "8", "--inventory", "h100-sxm=64", "--json", text=yaml.dump(pool))
+    tiers = json.loads(result.output)["tiers"]
+    assert ["interactive", "standard", "batch", "nightly"] == [each["tier"] for each in tiers]
+    assert all(each["meets_objectives"] for each in tiers)
