@@ -177,25 +177,26 @@ def calibrate(
         residuals, np.zeros(len(parameters)), bounds=(low, high), diff_step=np.full(len(parameters), 1e-4)
     )
     efficiencies = moved(start, parameters, found.x)
-    remaining = _posterior_sd_log(np.asarray(found.jac, dtype=np.float64))
+    remaining = dict(zip(parameters, _posterior_sd_log(np.asarray(found.jac, dtype=np.float64)), strict=True))
     errors = np.log(predict(efficiencies)[usable]) - log_measured
     return Calibration(
         efficiencies=efficiencies,
-        provenance={
-            name: Provenance.LEARNED if sd < INFORMED_RATIO * priors[name].sd_log else Provenance.DATASHEET
-            for name, sd in zip(parameters, remaining, strict=True)
-        },
-        posterior_sd_log=dict(zip(parameters, map(float, remaining), strict=True)),
+        provenance={name: _provenance(sd, priors[name]) for name, sd in remaining.items()},
+        posterior_sd_log=remaining,
         residual_log=float(np.median(np.abs(errors))),
         drift_log=_drift(errors),
         observations=count,
     )
 
 
-def _posterior_sd_log(jacobian: Array) -> Array:
+def _provenance(remaining_sd_log: float, prior: Prior) -> Provenance:
+    """Return whether measurements say more of a factor than its prior does, equation (11.3)."""
+    return Provenance.LEARNED if remaining_sd_log < INFORMED_RATIO * prior.sd_log else Provenance.DATASHEET
+
+
+def _posterior_sd_log(jacobian: Array) -> list[float]:
     """Return the spread that remains of each factor, equation (11.2): of the Gaussian that fits the minimum."""
-    spread: Array = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))
-    return spread
+    return [float(each) for each in np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))]
 
 
 def moved(start: Efficiencies, parameters: Sequence[str], logs: Array) -> Efficiencies:
