@@ -17,7 +17,10 @@ class Request:
     priority
         Lower is served first; equal ones in order of arrival.
     token_ids
-        Tokens of the prompt where they are known; without them the prefix cache does not apply.
+        Tokens of the prompt where they are known; without them the prefix cache knows nothing but ``cached_tokens``.
+    cached_tokens
+        Tokens of a prompt without ``token_ids`` that a simulation takes as known to the prefix cache: not computed, in
+        blocks of its own.
     computed
         Tokens whose KV is in the cache.
     generated
@@ -37,6 +40,7 @@ class Request:
     generated: int = 0
     blocks: list[int] = field(default_factory=list)
     preemptions: int = 0
+    cached_tokens: int = 0
 
     def __post_init__(self) -> None:
         """Refuse lengths that nothing could serve."""

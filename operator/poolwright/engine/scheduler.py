@@ -173,6 +173,9 @@ class Scheduler:
         if request.token_ids is not None:
             request.blocks = self.blocks.reuse(request.token_ids)
             request.computed = len(request.blocks) * self.blocks.block_tokens
+        else:
+            known = min(request.cached_tokens, request.prompt_tokens - 1)
+            request.computed = known - known % self.blocks.block_tokens
         tokens = min(request.to_compute, budget)
         taken = self.blocks.take(self.blocks.blocks_for(request.computed + tokens) - len(request.blocks))
         if taken is None:

@@ -1,15 +1,27 @@
 """Decorators of compiled functions: machine code, kept between runs where there is a place to keep it.
 
-Importing this file imports the compiler: half a second and about 100 MB. Import it only where something is simulated.
+Importing this file imports the compiler, which costs what docs/adr/0005 says: import it only where something is
+simulated. Kept code lies in a folder named after a digest of all sources that it was made from: the compiler itself
+looks only at the file of the outermost function, and would not notice a change in what that calls.
 """
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
 
+import numba
 from numba import njit
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+config: Any = numba.config
+"""Settings of the compiler, whose stubs do not know them."""
+
+HERE: Final = Path(__file__).resolve().parent
+"""Every function that is compiled lies here."""
 
 
 compiled = njit(error_model="numpy")
@@ -19,10 +31,35 @@ compiled = njit(error_model="numpy")
 def kept(function: Callable[P, T]) -> Callable[P, T]:
     """Compile what others call, and keep the machine code of it and of all that it calls.
 
-    Where neither the source's directory nor the user's cache can be written, every process compiles anew: set
-    ``NUMBA_CACHE_DIR`` to a directory that can.
+    Kept in the first of these that can be written: ``NUMBA_CACHE_DIR``, the folder of the sources, the user's cache.
+    Where none can, every process compiles anew.
     """
+    before = config.CACHE_DIR
     try:
-        return njit(error_model="numpy", cache=True)(function)
-    except RuntimeError:  # nowhere to keep it
+        for place in _places(before):
+            config.CACHE_DIR = str(place / f"poolwright-{digest(HERE)}")
+            try:
+                return njit(error_model="numpy", cache=True)(function)
+            except RuntimeError:  # the compiler found that it cannot write there
+                continue
         return njit(error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+def digest(folder: Path) -> str:
+    """Return a name for the state of all Python sources of a folder."""
+    content = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        source = path.read_bytes()
+        content.update(f"{path.name} {len(source)} ".encode() + source)
+    return content.hexdigest()[:16]
+
+
+def _places(configured: str) -> Iterator[Path]:
+    if configured:
+        yield Path(configured)
+        return
+    yield HERE / "__pycache__"
+    with suppress(RuntimeError):  # a user without a home
+        yield Path.home() / ".cache"

@@ -1,19 +1,38 @@
 """A pool of equal replicas in time, compiled: the rules of ``engine.scheduler``, skipping ahead where nothing happens.
 
 A stretch in which everybody in the batch decodes is one move, up to the next finish, lack of blocks or arrival: step
-times are linear between the table's contexts, so a sum of steps is quadratic and the step at which an arrival joins
-its root. Everything else is a step like the scheduler's. Equal to the step-by-step ``Replica`` to rounding.
+times are linear between the table's contexts, so ``stretch`` knows how long it takes and when an arrival joins.
+Everything else is a step like the scheduler's. Equal to the step-by-step ``Replica`` to rounding.
 
-Every compiled function is in this file: what was kept is thrown away when the file of its entry changes, not when
-another's does. Rows are passed rather than tables, as counting references to arrays took most of the time. ``pool``
-checks what comes in; nothing is checked here.
+Rows are passed rather than tables, as counting references to arrays took most of the time. A request's ``spare`` tokens
+tell without a division when it needs another block. ``pool`` checks what comes in; nothing is checked here.
 """
 
 import math
 
 from poolwright.simulator.compiled import compiled, kept
-from poolwright.simulator.layout import GAP_STEP, GAPS, LEAST_GAP_S, NOBODY, Integers, Law, Row, Rows, Rules
+from poolwright.simulator.layout import (
+    GAP_STEP,
+    GAPS,
+    LEAST_GAP_S,
+    LEAST_REQUESTS,
+    NOBODY,
+    Integers,
+    Law,
+    Row,
+    Rows,
+    Rules,
+)
+from poolwright.simulator.route import load
 from poolwright.simulator.stretch import step_s, stretch
+
+
+@compiled
+def _count_waiting(site: Row, job: Row, requests: int) -> None:
+    """Count a request in (1) or out (-1) of those who wait."""
+    site.waiting += requests
+    site.waiting_prefill += requests * (job.prompt + job.generated - job.computed)
+    site.waiting_tokens += requests * (job.prompt + job.output - job.computed)
 
 
 @compiled
@@ -31,7 +50,7 @@ def _wait(jobs: Rows, site: Row, request: int) -> None:
         jobs[before].after = request
     if after < 0:
         site.tail = request
-    site.waiting += 1
+    _count_waiting(site, jobs[request], 1)
 
 
 @compiled
@@ -180,7 +199,7 @@ def _schedule(rules: Rules, jobs: Rows, site: Row, running: Integers) -> None:
         running[site.batch] = site.head
         site.batch += 1
         site.head = job.after
-        site.waiting -= 1
+        _count_waiting(site, job, -1)
         site.free_blocks -= needed
         job.chunk = tokens
         job.spare = needed * rules.block_tokens - job.computed - tokens
@@ -246,19 +265,23 @@ def _cut(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, at_s: f
 def run(law: Law, rules: Rules, jobs: Rows, sites: Rows, running: Integers, targets: Integers, until_s: float) -> int:
     """Route and serve requests in order of arrival, run every step that begins before the end, return how many came.
 
-    ``targets`` is a replica for each request, or ``NOBODY`` where the one with the fewest in flight takes it. Whoever
+    ``targets`` is a replica for each request, or ``NOBODY`` where the least loaded one takes it. Whoever
     came and has no replica in the end was rejected.
     """
     arrived = 0
     while arrived < jobs.size and jobs[arrived].arrival_s < until_s:
         at_s, replica = jobs[arrived].arrival_s, targets[arrived]
-        fewest = jobs.size
+        least = math.inf
         for each in range(max(replica, 0), sites.size if replica < 0 else replica + 1):
             site = sites[each]
             if site.now_s < at_s and (site.planned == 0 or site.last_begin_s < at_s):
                 _advance(law, rules, jobs, site, running[each], at_s)
-            if site.batch + site.waiting < fewest:
-                replica, fewest = each, site.batch + site.waiting
+            if targets[arrived] < 0:
+                if rules.router != LEAST_REQUESTS:
+                    _cut(law, rules, jobs, site, running[each, : site.batch], at_s)
+                seen = load(law, rules, jobs, site, running[each, : site.batch], arrived)
+                if seen < least:
+                    replica, least = each, seen
         site = sites[replica]
         if site.waiting < rules.max_queued:
             _cut(law, rules, jobs, site, running[replica, : site.batch], at_s)

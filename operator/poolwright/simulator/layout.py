@@ -17,6 +17,9 @@ Row = Any
 NOBODY = -1
 """In place of a request or a replica: there is none."""
 
+LEAST_REQUESTS, LEAST_TOKENS, LEAST_WORK = 0, 1, 2
+"""What a router that looks at the replicas compares."""
+
 
 class Law(NamedTuple):
     """A step table as arrays: times [s] by (sequences, context, prefill), and those without prefill as lines.
@@ -33,7 +36,7 @@ class Law(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What one replica may hold; ``max_queued`` is where it begins to reject; which steps are counted by length."""
+    """What one replica may hold and queue, which steps are counted by length, and what the router compares."""
 
     max_num_seqs: int
     max_num_batched_tokens: int
@@ -41,6 +44,7 @@ class Rules(NamedTuple):
     max_queued: int
     counted_from_s: float
     counted_until_s: float
+    router: int
 
 
 LEAST_GAP_S: Final = 1e-4
@@ -79,6 +83,8 @@ SITE: Final = np.dtype(
         ("free_blocks", "i8"),
         ("batch", "i8"),  # requests in it
         ("waiting", "i8"),
+        ("waiting_prefill", "i8"),  # tokens that they have to compute before their next one
+        ("waiting_tokens", "i8"),  # and all those that they will have
         ("head", "i8"),  # first and last of those who wait
         ("tail", "i8"),
         ("planned", "i8"),  # decode steps looked at, but not taken yet

@@ -11,18 +11,41 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poolwright.simulator.layout import JOB, NOBODY, SITE, Floats, Integers, Law, Rows, Rules
+from poolwright.simulator.layout import (
+    JOB,
+    LEAST_REQUESTS,
+    LEAST_TOKENS,
+    LEAST_WORK,
+    NOBODY,
+    SITE,
+    Floats,
+    Integers,
+    Law,
+    Rows,
+    Rules,
+)
 
 UNLIMITED: Final = np.iinfo(np.int64).max
 """Queue limit of a replica that never rejects."""
 
 
 class Routing(StrEnum):
-    """Which replica takes a request."""
+    """Which replica takes a request.
+
+    Fewest requests in flight; fewest tokens left to compute and to generate; or the earliest end of the newcomer's
+    prompt, from the step at hand and the prompts queued. Tokens count answers as if their lengths were known: a bound
+    on what a router could do. Work needs only what a router knows, prompts and the step law.
+    """
 
     LEAST_REQUESTS = "LeastRequests"
+    LEAST_TOKENS = "LeastTokens"
+    LEAST_WORK = "LeastWork"
     ROUND_ROBIN = "RoundRobin"
     RANDOM = "Random"
+
+
+ROUTERS: Final = {Routing.LEAST_TOKENS: LEAST_TOKENS, Routing.LEAST_WORK: LEAST_WORK}
+"""What a router compares that looks at more than the number of requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +95,20 @@ class Arrivals:
         Lengths of prompt and answer, each at least 1.
     priority
         Lower is served first, equal ones in order of arrival; None: all equal.
+    cached_tokens
+        Tokens at the beginning of the prompt whose keys and values every replica has: whole blocks are held, but
+        not computed; None: none.
     """
 
     time_s: Floats
     input_tokens: Integers
     output_tokens: Integers
     priority: Integers | None = None
+    cached_tokens: Integers | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be served in order."""
-        columns = (self.time_s, self.input_tokens, self.output_tokens, self.priority)
+        columns = (self.time_s, self.input_tokens, self.output_tokens, self.priority, self.cached_tokens)
         shapes = {np.shape(each) for each in columns if each is not None}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"arrivals need columns of one length, got shapes {sorted(shapes)}")
@@ -91,6 +118,10 @@ class Arrivals:
             raise ValueError("time_s must be finite, ascending and not negative")
         if np.min(self.input_tokens) < 1 or np.min(self.output_tokens) < 1:
             raise ValueError("input_tokens and output_tokens must be at least 1")
+        if self.cached_tokens is not None and np.any(
+            (self.cached_tokens < 0) | (self.cached_tokens > self.input_tokens)
+        ):
+            raise ValueError("cached_tokens must be from 0 to input_tokens")
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -186,8 +217,9 @@ def simulate(
 
     _check(arrivals, pool, law)
     most_queued = UNLIMITED if pool.max_queued_requests is None else pool.max_queued_requests
-    rules = Rules(pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_tokens, most_queued, *counted_s)
-    jobs = _jobs(arrivals)
+    router = ROUTERS.get(pool.routing, LEAST_REQUESTS)
+    rules = Rules(pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_tokens, most_queued, *counted_s, router)
+    jobs = _jobs(arrivals, pool.block_tokens)
     sites = np.zeros(pool.replicas, dtype=SITE)
     sites["free_blocks"] = pool.blocks
     sites["head"] = sites["tail"] = NOBODY
@@ -204,12 +236,16 @@ def _check(arrivals: Arrivals, pool: Pool, law: Law) -> None:
         raise ValueError(f"a request needs {longest} tokens of cache, there are {pool.blocks * pool.block_tokens}")
 
 
-def _jobs(arrivals: Arrivals) -> Rows:
+def _jobs(arrivals: Arrivals, block_tokens: int) -> Rows:
     jobs = np.zeros(len(arrivals), dtype=JOB)
     jobs["arrival_s"] = arrivals.time_s
     jobs["prompt"] = arrivals.input_tokens
     jobs["output"] = arrivals.output_tokens
     jobs["replica"] = NOBODY
+    if arrivals.cached_tokens is not None:
+        # One token at least is computed, for the sake of the next one's probabilities.
+        blocks = np.minimum(arrivals.cached_tokens, arrivals.input_tokens - 1) // block_tokens
+        jobs["cached"] = jobs["computed"] = blocks * block_tokens
     jobs["first_token_s"] = jobs["finish_s"] = np.nan
     jobs["rank"] = np.arange(len(arrivals))
     if arrivals.priority is not None:

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -25,10 +25,12 @@ TABLE = StepTable.of(
 )
 LAW = law_of(TABLE, MOST_SEQS)
 
-Rows = list[tuple[float, int, int, int]]
-"""Gap to the arrival before [ms], prompt, output, priority."""
+Rows = list[tuple[float, int, int, int, int]]
+"""Gap to the arrival before [ms], prompt, output, priority, cached tokens."""
 rows = st.lists(
-    st.tuples(st.floats(0.0, 40.0), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=14
+    st.tuples(st.floats(0.0, 40.0), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2), st.integers(0, 40)),
+    min_size=1,
+    max_size=14,
 )
 # The longest request has 70 tokens: 18 blocks of 4 hold it, and not much beside it.
 pools = st.builds(
@@ -43,13 +45,14 @@ pools = st.builds(
 )
 
 
-def arrivals(requests: Rows, *, with_priority: bool = True) -> Arrivals:
-    gaps_ms, prompts, outputs, priorities = zip(*requests, strict=True)
+def arrivals(requests: Rows, *, with_priority: bool = True, with_cache: bool = True) -> Arrivals:
+    gaps_ms, prompts, outputs, priorities, cached = zip(*requests, strict=True)
     return Arrivals(
         time_s=np.cumsum(gaps_ms) * 1.0009e-3,
         input_tokens=np.array(prompts),
         output_tokens=np.array(outputs),
         priority=np.array(priorities) if with_priority else None,
+        cached_tokens=np.minimum(cached, prompts) if with_cache else None,
     )
 
 
@@ -60,6 +63,7 @@ class Reference:
     pool: Pool
     targets: list[int]
     until_s: float
+    sent: dict[int, list[Request]] = field(default_factory=dict)
 
     def serve(self, arrivals: Arrivals) -> dict[tuple[str, int], float]:
         replicas = [self._replica() for _ in range(self.pool.replicas)]
@@ -69,14 +73,14 @@ class Reference:
                 break
             for index, each in enumerate(replicas):
                 self._follow(each, index, at_s, seen)
-            target = self._target(number, replicas)
+            request = self._request(arrivals, number)
+            target = self._target(request, replicas, at_s)
             chosen, most = replicas[target], self.pool.max_queued_requests
             if most is not None and chosen.scheduler.waiting >= most:
                 seen["rejected", number] = at_s
                 continue
-            prompt, output = int(arrivals.input_tokens[number]), int(arrivals.output_tokens[number])
-            priority = 0 if arrivals.priority is None else int(arrivals.priority[number])
-            chosen.submit(Request(number, prompt, output, priority), at_s)
+            chosen.submit(request, at_s)
+            self.sent.setdefault(target, []).append(request)
             seen["replica", number] = target
         for index, each in enumerate(replicas):
             self._follow(each, index, self.until_s, seen)
@@ -90,10 +94,47 @@ class Reference:
             step_time_s=TABLE.step_time_s,
         )
 
-    def _target(self, number: int, replicas: list[Replica]) -> int:
-        if self.pool.routing == Routing.LEAST_REQUESTS:
-            return min(range(len(replicas)), key=lambda index: (replicas[index].in_flight, index))
-        return number % len(replicas) if self.pool.routing == Routing.ROUND_ROBIN else self.targets[number]
+    def _request(self, arrivals: Arrivals, number: int) -> Request:
+        return Request(
+            number,
+            int(arrivals.input_tokens[number]),
+            int(arrivals.output_tokens[number]),
+            0 if arrivals.priority is None else int(arrivals.priority[number]),
+            cached_tokens=0 if arrivals.cached_tokens is None else int(arrivals.cached_tokens[number]),
+        )
+
+    def _target(self, request: Request, replicas: list[Replica], at_s: float) -> int:
+        if self.pool.routing == Routing.ROUND_ROBIN:
+            return request.number % len(replicas)
+        if self.pool.routing == Routing.RANDOM:
+            return self.targets[request.number]
+        load = {
+            Routing.LEAST_REQUESTS: lambda index: replicas[index].in_flight,
+            Routing.LEAST_TOKENS: self._tokens,
+            Routing.LEAST_WORK: lambda index: self._prompt_done_s(request, index, max(at_s, replicas[index].now_s)),
+        }[self.pool.routing]
+        return min(range(len(replicas)), key=lambda index: (load(index), index))
+
+    def _in_flight(self, index: int) -> list[Request]:
+        return [each for each in self.sent.get(index, []) if not each.is_finished]
+
+    def _computed(self, request: Request) -> int:
+        known = min(request.cached_tokens, request.prompt_tokens - 1) // self.pool.block_tokens * self.pool.block_tokens
+        return max(request.computed, known)
+
+    def _tokens(self, index: int) -> int:
+        return sum(each.prompt_tokens + each.output_tokens - self._computed(each) for each in self._in_flight(index))
+
+    def _prompt_done_s(self, request: Request, index: int, begin_s: float) -> float:
+        decoding = [each for each in self._in_flight(index) if each.is_decoding]
+        prompts = [each for each in self._in_flight(index) if not each.is_decoding]
+        context = sum(each.tokens for each in decoding) / max(len(decoding), 1)
+        left = sum(each.tokens - self._computed(each) for each in [*prompts, request])
+        chunk = max(self.pool.max_num_batched_tokens - len(decoding), 1)
+        while left > chunk:
+            begin_s += TABLE.step_time_s(len(decoding), context, chunk)
+            left -= chunk
+        return begin_s + TABLE.step_time_s(len(decoding), context, left)
 
     def _follow(self, replica: Replica, index: int, to_s: float, seen: dict[tuple[str, int], float]) -> None:
         while replica.now_s < to_s and replica.in_flight:
@@ -127,11 +168,12 @@ def seen_by_kernel(outcome: Outcome) -> dict[tuple[str, int], float]:
     seed=st.integers(0, 9),
     until_s=st.floats(0.01, 0.6) | st.just(math.inf),
     with_priority=st.booleans(),
+    with_cache=st.booleans(),
 )
 def test_the_kernel_does_what_the_engines_own_scheduler_does(
-    requests: Rows, pool: Pool, seed: int, until_s: float, *, with_priority: bool
+    requests: Rows, pool: Pool, seed: int, until_s: float, *, with_priority: bool, with_cache: bool
 ) -> None:
-    coming = arrivals(requests, with_priority=with_priority)
+    coming = arrivals(requests, with_priority=with_priority, with_cache=with_cache)
     outcome = simulate(coming, pool, LAW, seed=seed, until_s=until_s)
     targets = (np.random.PCG64(seed).random_raw(len(coming)) % np.uint64(pool.replicas)).tolist()
     expected = Reference(pool, targets, until_s).serve(coming)
