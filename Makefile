@@ -4,11 +4,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ENGINE_VENV := .venv-engine
 CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast check format generate bench validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench validate e2e lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -23,6 +24,14 @@ $(VENV)/.ready: locks/dev.txt locks/bootstrap.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(ENGINE_VENV)/.ready: locks/engine-dev.txt locks/bootstrap.txt pyproject.toml
+	@echo "setting up $(ENGINE_VENV) from locks/engine-dev.txt"
+	@$(PYTHON) -m venv $(ENGINE_VENV)
+	@$(ENGINE_VENV)/bin/python -m pip install --quiet --require-hashes -r locks/bootstrap.txt
+	@$(ENGINE_VENV)/bin/uv pip sync --quiet --require-hashes --python $(ENGINE_VENV)/bin/python locks/engine-dev.txt locks/bootstrap.txt
+	@$(ENGINE_VENV)/bin/uv pip install --quiet --python $(ENGINE_VENV)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 demo: setup ## Start a control plane with GPU nodes and watch a pool follow real traffic
 	@$(BIN)/python -m localcluster run -- $(BIN)/poolwright demo $(ARGS)
 
@@ -31,6 +40,9 @@ test: setup check ## All checks and all tests
 
 test-fast: setup ## Tests that need no cluster
 	@$(BIN)/pytest tests/unit tests/laws tests/golden $(ARGS)
+
+test-engine: $(ENGINE_VENV)/.ready ## Tests of the inference engine, in an environment with torch
+	@$(ENGINE_VENV)/bin/pytest tests/engine $(ARGS)
 
 check: setup ## Format, lint, types, layers, generated files, laws and doctests
 	@$(BIN)/ruff format --check --quiet .
@@ -60,6 +72,7 @@ lock: ## Pin every dependency with its hash
 	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal pyproject.toml -o locks/runtime.txt
 	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --extra dev -c locks/runtime.txt pyproject.toml -o locks/dev.txt
 	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --extra engine -c locks/runtime.txt pyproject.toml -o locks/engine.txt
+	@$(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --extra dev --extra engine --extra engine-test -c locks/dev.txt pyproject.toml -o locks/engine-dev.txt
 
 clean: ## Remove what was built here (the tool cache stays)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(ENGINE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
