@@ -100,13 +100,36 @@ class ObjectivesSpec(Strict):
         return self
 
 
+class SessionsSpec(Strict):
+    """Requests that follow one another: agents that call tools, rollouts, long conversations."""
+
+    turns: int = Field(default=1, ge=1, le=10_000, description="Mean requests of a session.")
+    new_tokens_per_turn: int = Field(
+        default=0, ge=0, le=10_000_000, description="Mean prompt tokens that each later turn adds to what was said."
+    )
+    hold_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Mean time between an answer and the next turn (tools run): the context stays in the cache.",
+    )
+    samples_per_prompt: int = Field(
+        default=1, ge=1, le=10_000, description="Sessions that begin with the same prompt, as rollouts do."
+    )
+
+
 class WorkloadSpec(Strict):
     """What requests are expected to look like, until they have been observed."""
 
-    input_tokens: int = Field(default=1024, ge=1, le=10_000_000, description="Mean tokens of a prompt.")
+    input_tokens: int = Field(
+        default=1024, ge=1, le=10_000_000, description="Mean tokens of a prompt; with sessions, of the first one."
+    )
     output_tokens: int = Field(default=256, ge=1, le=1_000_000, description="Mean tokens of an answer.")
     cached_prefix_percent: int = Field(
         default=0, ge=0, le=99, description="Percent of prompt tokens that the prefix cache is expected to hold."
+    )
+    sessions: SessionsSpec | None = Field(
+        default=None, description="How requests follow one another. What was seen of lengths replaces theirs."
     )
 
 

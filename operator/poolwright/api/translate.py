@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from poolwright.api.accelerator_profile import AcceleratorProfile
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.inference_pool import InferencePool
-from poolwright.api.pool_spec import BudgetSpec, DemandSource, InferencePoolSpec, ObjectivesSpec, TierSpec
+from poolwright.api.pool_spec import BudgetSpec, DemandSource, InferencePoolSpec, ObjectivesSpec, SessionsSpec, TierSpec
 from poolwright.hardware.accelerator import Accelerator, Fact, NodeSelector
 from poolwright.hardware.catalogue import Catalogue
 from poolwright.hardware.hf_config import model_shape_from_config
@@ -23,6 +23,7 @@ from poolwright.planner.policy import (
     Budget,
     PoolPolicy,
     Scaling,
+    SessionShape,
     TierPolicy,
     WorkloadHint,
 )
@@ -190,8 +191,18 @@ def _tier(tier: TierSpec, spec: InferencePoolSpec) -> TierPolicy:
             input_tokens_mean=float(hint.input_tokens),
             output_tokens_mean=float(hint.output_tokens),
             cached_prefix_ratio=ratio_from_percent(hint.cached_prefix_percent),
+            sessions=None if hint.sessions is None else _sessions(hint.sessions),
         ),
         static_rate_per_s=None if stated is None else stated / SECONDS_PER_MINUTE / len(spec.tiers),
+    )
+
+
+def _sessions(spec: SessionsSpec) -> SessionShape:
+    return SessionShape(
+        turns=spec.turns,
+        new_tokens=float(spec.new_tokens_per_turn),
+        hold_s=float(spec.hold_seconds),
+        samples_per_prompt=spec.samples_per_prompt,
     )
 
 

@@ -17,13 +17,13 @@ from poolwright.queueing.station import capacity
 from poolwright.units import BYTES_PER_GB, BYTES_PER_KIB, ms_from_s, percent_from_ratio, usd_per_h_from_usd_per_s
 
 
-def memory_step(chosen: Candidate) -> Step:
+def memory_step(chosen: Candidate, load: Load) -> Step:
     """Return how many sequences one replica's cache holds, from bytes."""
     config, memory = chosen.config, chosen.memory
     total = config.accelerator.memory_bytes * config.memory_utilisation_ratio
     parts = (memory.weight_bytes, memory.activation_bytes, memory.reserve_bytes)
     weights, activations, reserve = (f"{part / BYTES_PER_GB:.1f}" for part in parts)
-    arithmetic = (
+    arithmetic: tuple[str, ...] = (
         (
             f"cache on each accelerator = {total / BYTES_PER_GB:.1f} GB usable - {weights} weights - {activations} "
             f"activations - {reserve} reserve = {memory.kv_bytes / BYTES_PER_GB:.1f} GB"
@@ -34,7 +34,19 @@ def memory_step(chosen: Candidate) -> Step:
             f"{memory.context_tokens:.0f} tokens, {chosen.limits.kv_limit} with room to fluctuate"
         ),
     )
-    detail = f"{chosen.limits.kv_limit} sequences fit beside the weights"
+    beside = "the weights"
+    if chosen.held_tokens > 0.0:
+        beside = "weights and held context"
+        left = chosen.station.kv_capacity_tokens
+        arithmetic = (
+            *arithmetic,
+            (
+                f"sessions hold {load.held_token_s:.4g} token-seconds a request x "
+                f"{chosen.held_tokens / load.held_token_s:.3g} requests/s that the rest sustains: "
+                f"{chosen.held_tokens:.0f} tokens set aside, {left:.0f} left for batches"
+            ),
+        )
+    detail = f"{chosen.limits.kv_limit} sequences fit beside {beside}"
     return Step(
         name="memory", value=float(chosen.limits.kv_limit), reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic
     )

@@ -16,6 +16,7 @@ from poolwright.hardware.model_shape import ModelShape
 from poolwright.perf.memory import MemoryPlan, memory_plan
 from poolwright.perf.replica import ReplicaConfig, ReplicaError
 from poolwright.perf.step_time import StepLaw, step_law
+from poolwright.planner.held import held_tokens
 from poolwright.planner.menu import Option
 from poolwright.planner.outcome import Load
 from poolwright.queueing.objectives import Objectives
@@ -64,6 +65,8 @@ class Candidate:
         The best limits, and the rate [1/s] that a replica serves with them within the objectives; 0 is infeasible.
     floor_ttft_s, floor_itl_s
         Least times on an idle replica [s]: no number of replicas gets below.
+    held_tokens
+        Tokens of the cache that sessions hold between their turns at that rate: no batch may count on them.
     """
 
     config: ReplicaConfig
@@ -72,6 +75,7 @@ class Candidate:
     limits: BatchLimits
     floor_ttft_s: float
     floor_itl_s: float
+    held_tokens: float = 0.0
 
     @property
     def is_feasible(self) -> bool:
@@ -125,7 +129,9 @@ def candidates(
         family = (option.accelerator.name, option.weight_format, option.kv_format)
         if math.isinf(best.get(family, 0.0)):
             continue
-        made = _candidate(Same(model), Same(option.accelerator), option_key(option), Same(workload), objectives)
+        held = _rounded(load.held_token_s) if load.held_token_s > 0.0 else 0.0
+        key = option_key(option)
+        made = _candidate(Same(model), Same(option.accelerator), key, Same(workload), objectives, held)
         if isinstance(made, Rejected):
             rejected.append(made)
             continue
@@ -148,6 +154,7 @@ def _candidate(
     key: tuple[str, str, int],
     workload: Same[Workload],
     objectives: Objectives,
+    held_token_s: float,
 ) -> Candidate | Rejected:
     weight_format, kv_format, degree = key
     name = f"{accelerator.value.name} {weight_format} tp{degree}"
@@ -166,19 +173,26 @@ def _candidate(
     if not memory.fits:
         return Rejected(name=name, detail=_misfit(config, memory))
     law = step_time_of(step_law(config))
-    limits = batch_limits(
-        law,
-        workload.value,
-        objectives,
-        kv_capacity_tokens=memory.kv_capacity_tokens,
-        block_tokens=config.block_tokens,
-    )
+
+    def limits_with(held: float) -> BatchLimits:
+        left = max(memory.kv_capacity_tokens - held, 0.0)
+        return batch_limits(law, workload.value, objectives, kv_capacity_tokens=left, block_tokens=config.block_tokens)
+
+    def sustained_with(kv_tokens: float) -> float:
+        held = memory.kv_capacity_tokens - kv_tokens
+        limits = limits_with(held)
+        station = station_of(config, law, memory, limits.max_num_seqs, limits.max_num_batched_tokens, held)
+        return capacity(station, workload.value).rate_per_s
+
+    held = held_tokens(sustained_with, memory.kv_capacity_tokens, held_token_s)
+    limits = limits_with(held)
     memory = memory_of(config, limits.max_num_seqs, limits.max_num_batched_tokens, context)
     return Candidate(
         config=config,
         memory=memory,
-        station=station_of(config, law, memory, limits.max_num_seqs, limits.max_num_batched_tokens),
+        station=station_of(config, law, memory, limits.max_num_seqs, limits.max_num_batched_tokens, held),
         limits=limits,
+        held_tokens=held,
         floor_ttft_s=_seconds(law, 0.0, context, workload.value.mean_input),
         floor_itl_s=_seconds(law, 1.0, context, 0.0),
     )
@@ -209,14 +223,14 @@ def _with_limits(
     config = candidate.config
     memory = memory_of(config, sequences, tokens, workload.moments.c)
     law = candidate.station.step_time
-    station = station_of(config, law, memory, sequences, tokens)
+    station = station_of(config, law, memory, sequences, tokens, candidate.held_tokens)
     rates = feasible_rates(
         station.grid(workload),
         workload,
         objectives,
         np.array([float(sequences)]),
         np.array([float(tokens)]),
-        memory.kv_capacity_tokens,
+        station.kv_capacity_tokens,
         config.block_tokens,
     )
     limits = BatchLimits(
@@ -230,6 +244,7 @@ def _with_limits(
         memory=memory,
         station=station,
         limits=limits,
+        held_tokens=candidate.held_tokens,
         floor_ttft_s=candidate.floor_ttft_s,
         floor_itl_s=candidate.floor_itl_s,
     )
@@ -251,13 +266,15 @@ def memory_of(config: ReplicaConfig, sequences: int, tokens: int, context_tokens
     )
 
 
-def station_of(config: ReplicaConfig, law: StepTime, memory: MemoryPlan, sequences: int, tokens: int) -> Station:
-    """Return a replica as a station."""
+def station_of(
+    config: ReplicaConfig, law: StepTime, memory: MemoryPlan, sequences: int, tokens: int, held_tokens: float = 0.0
+) -> Station:
+    """Return a replica as a station, with the cache that is left beside held tokens."""
     return Station(
         step_time=law,
         max_num_seqs=sequences,
         max_num_batched_tokens=tokens,
-        kv_capacity_tokens=memory.kv_capacity_tokens,
+        kv_capacity_tokens=max(memory.kv_capacity_tokens - held_tokens, 0.0),
         block_tokens=config.block_tokens,
     )
 

@@ -15,6 +15,7 @@ from poolwright.planner.memory import last_dispersion, last_known_max, last_leng
 from poolwright.planner.outcome import Load, Step
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.reason import Reason
+from poolwright.planner.session import session_load
 from poolwright.planner.signal import MAX_AGE_S, MAX_RATE_PER_S, MAX_REQUESTS, MAX_TOKENS, believed
 from poolwright.planner.snapshot import History, Known, Missing, TierSignals
 from poolwright.units import PERCENT
@@ -80,6 +81,7 @@ def load_of(
     """
     present = _present_rate(tier, signals, history)
     lengths = _lengths(tier, signals, history)
+    sessions = session_load(tier.hint)
     waiting = believed(signals.waiting, minimum=0.0, maximum=MAX_REQUESTS)
     wanted_per_s, wanted_steps = _wanted(tier, history, present, waiting, horizon_s=horizon_s, now_s=now_s)
     rate_per_s = wanted_per_s * (1.0 + headroom_ratio)
@@ -93,12 +95,14 @@ def load_of(
         weights=weights,
         input_tokens_mean=lengths.input_tokens,
         output_tokens_mean=lengths.output_tokens,
-        cached_prefix_ratio=tier.hint.cached_prefix_ratio,
+        cached_prefix_ratio=sessions.cached_prefix_ratio,
+        held_token_s=sessions.held_token_s(lengths.input_tokens, lengths.output_tokens),
         is_observed=present.is_observed,
         may_lower=present.may_lower and (rate_per_s == 0.0 or (lengths.may_lower and _is_counted(tier, waiting))),
         steps=(
             present.step,
             lengths.step,
+            *((sessions.step,) if sessions.step else ()),
             *wanted_steps,
             *_headroom(wanted_per_s, headroom_ratio),
             *_bursts(rates_per_s, weights),
@@ -191,7 +195,7 @@ def _lengths(tier: TierPolicy, signals: TierSignals, history: History) -> _Lengt
         return _lengths_as(*last, Reason.SIGNAL_MISSING, "last seen; now missing", may_lower=False)
     hint = tier.hint
     return _lengths_as(
-        hint.input_tokens_mean,
+        session_load(hint).input_tokens_mean,
         hint.output_tokens_mean,
         Reason.ZERO_MEASUREMENT,
         "the hint in the spec; nothing was seen yet",

@@ -69,7 +69,7 @@ def optimised(
     prices
         Price overrides by accelerator [$/s].
     """
-    current = _current(running)
+    current = current_of(running)
     offers = _offers(tier, load, found, running, prices)
     if not offers:
         return _nothing(tier, load, found, rejected)
@@ -86,7 +86,7 @@ def optimised(
         detail=choice_text(chosen, others),
         runners_up=tuple(_runner_up(each) for each in others),
         steps=(
-            memory_step(chosen.candidate),
+            memory_step(chosen.candidate, load),
             capacity_step(chosen.candidate, tier, load),
             choice_step(chosen, others, reason),
             replicas_step(chosen, load, tier),
@@ -94,7 +94,7 @@ def optimised(
     )
 
 
-def _current(running: Sequence[VariantState]) -> VariantState | None:
+def current_of(running: Sequence[VariantState]) -> VariantState | None:
     """Return the variant that a tier runs or is changing to: the youngest one, by age and then by size.
 
     A change that is under way is finished before another begins: each costs a cold start, and the first minutes of a

@@ -32,6 +32,8 @@ class Load:
         Distribution of rates over recent windows that percentiles are taken over (Poisson inside a window).
     input_tokens_mean, output_tokens_mean, cached_prefix_ratio
         The workload.
+    held_token_s
+        Tokens times seconds for which a request's context stays in the cache after its answer.
     is_observed
         False while a hint or a static figure stands in for signals.
     may_lower
@@ -47,6 +49,7 @@ class Load:
     cached_prefix_ratio: float
     is_observed: bool
     may_lower: bool
+    held_token_s: float = 0.0
     steps: tuple[Step, ...] = ()
 
 

@@ -35,20 +35,45 @@ class AcceleratorChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionShape:
+    """Requests that follow one another in a session and see all that was said before.
+
+    Attributes
+    ----------
+    turns
+        Requests of a session, at least 1.
+    new_tokens
+        Prompt tokens that each later turn adds (a tool's result, a question) [tokens].
+    hold_s
+        Time between an answer and the next turn, while the context stays in the cache [s].
+    samples_per_prompt
+        Sessions that begin with the same prompt, as rollouts do; it is computed once for all of them.
+    """
+
+    turns: int = 1
+    new_tokens: float = 0.0
+    hold_s: float = 0.0
+    samples_per_prompt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadHint:
     """What a tier's requests are expected to look like until they have been observed.
 
     Attributes
     ----------
     input_tokens_mean, output_tokens_mean
-        Mean tokens of prompt and answer, at least 1.
+        Mean tokens of prompt and answer, at least 1; with sessions, of the first prompt of a session.
     cached_prefix_ratio
-        Share of prompt tokens that the prefix cache is expected to hold, in [0, 1).
+        Share of these prompt tokens that the prefix cache is expected to hold, in [0, 1).
+    sessions
+        How requests follow one another, or None where each stands alone.
     """
 
     input_tokens_mean: float = 1024.0
     output_tokens_mean: float = 256.0
     cached_prefix_ratio: float = 0.0
+    sessions: SessionShape | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

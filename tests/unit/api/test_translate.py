@@ -10,7 +10,7 @@ from poolwright.api.inference_pool import InferencePool
 from poolwright.api.schema import generated
 from poolwright.api.translate import SpecError, accelerator, governing_policy, parsed, pool_policy
 from poolwright.hardware.catalogue import load_catalogue
-from poolwright.planner.policy import Mode
+from poolwright.planner.policy import Mode, SessionShape
 
 ROOT = Path(__file__).resolve().parents[3]
 CATALOGUE = load_catalogue()
@@ -146,3 +146,10 @@ def test_work_may_queue_where_a_tier_has_nothing_but_a_deadline(
     document = pool(tiers=[{"name": "batch", "objectives": objectives}])
     (tier,) = pool_policy(parsed(InferencePool, document), None, CATALOGUE).tiers
     assert (deadline_s, 7200.0) == (tier.deadline_s, tier.objectives.end_to_end_s)
+
+
+def test_sessions_of_a_hint_are_translated_whole() -> None:
+    sessions = {"turns": 4, "newTokensPerTurn": 256, "holdSeconds": 10, "samplesPerPrompt": 16}
+    tier = {"name": "rl", "objectives": {"deadlineSeconds": 60}, "workload": {"sessions": sessions}}
+    (made,) = pool_policy(parsed(InferencePool, pool(tiers=[tier])), None, CATALOGUE).tiers
+    assert SessionShape(turns=4, new_tokens=256.0, hold_s=10.0, samples_per_prompt=16) == made.hint.sessions
