@@ -74,6 +74,39 @@ def capacity_step(chosen: Candidate, tier: TierPolicy, load: Load) -> Step:
     return Step(name="capacity", value=limits.rate_per_s, reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic)
 
 
+def limits_step(chosen: Candidate) -> Step:
+    """Return the batch limits, with the best rate at each token budget and the sequences that it takes."""
+    limits = chosen.limits
+    best = best_by_chunk(limits.rate_curve)
+    rows = (
+        ("max_num_batched_tokens", [f"{chunk}" for chunk in best]),
+        ("best requests/s", [f"{rate:.3g}" for _, rate in best.values()]),
+        ("at max_num_seqs", [f"{sequences}" for sequences, _ in best.values()]),
+    )
+    value = f"{limits.max_num_seqs}/{limits.max_num_batched_tokens}"
+    return Step(
+        name="limits",
+        value=value,
+        reason=Reason.DEMAND,
+        detail=f"sequences / tokens of a step; {len(limits.rate_curve)} pairs were tried, none above {limits.kv_limit} "
+        "sequences",
+        arithmetic=tuple(f"{name:<22}" + "".join(f"{cell:>7}" for cell in cells) for name, cells in rows),
+    )
+
+
+def best_by_chunk(curve: Sequence[tuple[int, int, float]]) -> dict[int, tuple[int, float]]:
+    """Return the fewest sequences with the best rate [1/s], and that rate, by token budget.
+
+    >>> best_by_chunk([(8, 512, 3.0), (16, 512, 5.0), (32, 512, 5.0), (8, 1024, 4.0)])
+    {512: (16, 5.0), 1024: (8, 4.0)}
+    """
+    best: dict[int, tuple[int, float]] = {}
+    for sequences, chunk, rate in sorted(curve):
+        if chunk not in best or rate > best[chunk][1]:
+            best[chunk] = (sequences, rate)
+    return dict(sorted(best.items()))
+
+
 def replicas_step(chosen: Offer, load: Load, tier: TierPolicy) -> Step:
     """Return how many replicas follow from the load, with the probability at one fewer, that number and one more."""
     per_replica = chosen.candidate.limits.rate_per_s

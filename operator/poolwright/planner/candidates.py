@@ -16,7 +16,7 @@ from poolwright.hardware.model_shape import ModelShape
 from poolwright.perf.memory import MemoryPlan, memory_plan
 from poolwright.perf.replica import ReplicaConfig, ReplicaError
 from poolwright.perf.step_time import StepLaw, step_law
-from poolwright.planner.held import held_tokens
+from poolwright.planner.held import held_tokens, most_sustained
 from poolwright.planner.menu import Option
 from poolwright.planner.outcome import Load
 from poolwright.queueing.objectives import Objectives
@@ -173,19 +173,17 @@ def _candidate(
     if not memory.fits:
         return Rejected(name=name, detail=_misfit(config, memory))
     law = step_time_of(step_law(config))
-
-    def limits_with(held: float) -> BatchLimits:
-        left = max(memory.kv_capacity_tokens - held, 0.0)
-        return batch_limits(law, workload.value, objectives, kv_capacity_tokens=left, block_tokens=config.block_tokens)
-
-    def sustained_with(kv_tokens: float) -> float:
-        held = memory.kv_capacity_tokens - kv_tokens
-        limits = limits_with(held)
-        station = station_of(config, law, memory, limits.max_num_seqs, limits.max_num_batched_tokens, held)
-        return capacity(station, workload.value).rate_per_s
-
-    held = held_tokens(sustained_with, memory.kv_capacity_tokens, held_token_s)
-    limits = limits_with(held)
+    held = 0.0
+    if held_token_s > 0.0:
+        most = most_sustained(law, workload.value, memory.kv_capacity_tokens, config.block_tokens)
+        held = held_tokens(most, memory.kv_capacity_tokens, held_token_s)
+    limits = batch_limits(
+        law,
+        workload.value,
+        objectives,
+        kv_capacity_tokens=max(memory.kv_capacity_tokens - held, 0.0),
+        block_tokens=config.block_tokens,
+    )
     memory = memory_of(config, limits.max_num_seqs, limits.max_num_batched_tokens, context)
     return Candidate(
         config=config,
@@ -238,6 +236,7 @@ def _with_limits(
         max_num_batched_tokens=tokens,
         kv_limit=candidate.limits.kv_limit,
         rate_per_s=float(rates[0]),
+        rate_curve=candidate.limits.rate_curve,
     )
     return Candidate(
         config=config,

@@ -13,6 +13,7 @@ from poolwright.planner.arithmetic import (
     capacity_step,
     choice_step,
     choice_text,
+    limits_step,
     memory_step,
     offer_text,
     replicas_step,
@@ -88,6 +89,7 @@ def optimised(
         steps=(
             memory_step(chosen.candidate, load),
             capacity_step(chosen.candidate, tier, load),
+            limits_step(chosen.candidate),
             choice_step(chosen, others, reason),
             replicas_step(chosen, load, tier),
         ),

@@ -83,6 +83,9 @@ class VariantPlan:
         Cost over tokens in and out at the planned load, or None.
     weight_bytes
         Of one replica: what it must load before it is ready.
+    rate_curve
+        ``(max_num_seqs, max_num_batched_tokens, rate_per_s)``: what one replica serves within the objectives at every
+        pair of limits that was tried; empty where nothing was.
     """
 
     variant: Variant
@@ -95,6 +98,7 @@ class VariantPlan:
     power_w: float
     usd_per_million_tokens: float | None
     weight_bytes: float
+    rate_curve: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,6 +120,7 @@ def _variant_plan(
         power_w=cost.power_w * own.replicas,
         usd_per_million_tokens=_per_million(total_usd_per_s, load, share),
         weight_bytes=limits.weight_bytes,
+        rate_curve=() if own.candidate is None else own.candidate.limits.rate_curve,
     )
 
 

@@ -42,7 +42,21 @@ def test_json_has_the_whole_plan_and_no_number_that_json_lacks() -> None:
     document = json.loads(result.output, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     tier = document["tiers"][0]
     assert 1 == tier["variants"][0]["replicas"]
-    assert {"memory", "capacity", "choice", "replicas"} <= {step["name"] for step in tier["steps"]}
+    assert {"memory", "capacity", "limits", "choice", "replicas"} <= {step["name"] for step in tier["steps"]}
+
+
+def test_the_rate_curve_is_in_the_json_and_its_best_by_chunk_in_the_explanation() -> None:
+    variant = json.loads(run("plan", "-f", str(CHAT), "--rate", "12", "--inventory", FEW, "--json").output)["tiers"][0][
+        "variants"
+    ][0]
+    curve = {(sequences, chunk): rate for sequences, chunk, rate in variant["rate_curve"]}
+    assert 12 * 9 == len(curve)
+    lines = run("explain", "-f", str(CHAT), "--rate", "12", "--inventory", FEW).output.splitlines()
+    (row,) = [number for number, line in enumerate(lines) if line.strip().startswith("max_num_batched_tokens  ")]
+    chunks, rates, sequences = (line.split()[-9:] for line in lines[row : row + 3])
+    for chunk, rate, count in zip(chunks, rates, sequences, strict=True):
+        best = max(value for (_, tried), value in curve.items() if tried == int(chunk))
+        assert (f"{best:.3g}", best) == (rate, curve[int(count), int(chunk)])
 
 
 def test_a_pool_is_read_from_standard_input() -> None:
