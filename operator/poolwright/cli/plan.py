@@ -13,9 +13,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from poolwright.cli.pool_file import planned, read_pool
+from poolwright.cli.frontier import check_target, draw
+from poolwright.cli.pool_file import read_pool, stated
 from poolwright.planner.explain import dollars, dollars_per_h, explained, ms_text
+from poolwright.planner.frontier import frontiers
 from poolwright.planner.outcome import Plan
+from poolwright.planner.plan import plan as pool_plan
+from poolwright.planner.snapshot import History
 from poolwright.units import percent_from_ratio
 
 PIPE_COLUMNS: Final = 170
@@ -26,12 +30,22 @@ PIPE_COLUMNS: Final = 170
 @click.option("-f", "--file", "path", required=True, help="YAML with one InferencePool; - reads standard input.")
 @click.option("--rate", type=click.FloatRange(min=0.0, max=1e6), help="Requests per second, shared by the tiers.")
 @click.option("--inventory", help="Accelerators there are, such as h100-sxm=8,l40s=16. Default: enough of each.")
+@click.option("--frontier", "target", help="Draw cost against latency of every candidate: a file, .png or .svg.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan with its steps as JSON (SI units).")
-def plan(path: str, rate: float | None, inventory: str | None, *, as_json: bool) -> None:
+def plan(path: str, rate: float | None, inventory: str | None, target: str | None, *, as_json: bool) -> None:
     """Plan a pool without a cluster: accelerators, replicas, batch limits, latency, cost, and why."""
-    made = planned(read_pool(path), rate, inventory)
+    if target is not None:
+        check_target(target)
+    file = read_pool(path)
+    policy, snapshot = stated(file, rate, inventory)
+    made = pool_plan(policy, snapshot, History(), file.catalogue, 0.0)
+    document = dataclasses.asdict(made)
+    if target is not None:
+        found = frontiers(policy, snapshot, made, file.catalogue)
+        draw(found, target)
+        document["frontier"] = [dataclasses.asdict(each) for each in found]
     if as_json:
-        click.echo(json.dumps(json_value(dataclasses.asdict(made)), indent=2))
+        click.echo(json.dumps(json_value(document), indent=2))
     else:
         console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         console.print(plan_table(made))

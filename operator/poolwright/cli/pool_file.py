@@ -73,10 +73,16 @@ def _pool_file(path: str, documents: Iterable[Any]) -> PoolFile:
 
 def planned(file: PoolFile, rate_per_s: float | None, inventory: str | None) -> Plan:
     """Return the plan of a file's pool for a stated rate, on a stated or assumed inventory."""
+    policy, snapshot = stated(file, rate_per_s, inventory)
+    return plan(policy, snapshot, History(), file.catalogue, 0.0)
+
+
+def stated(file: PoolFile, rate_per_s: float | None, inventory: str | None) -> tuple[PoolPolicy, Snapshot]:
+    """Return the policy with its demand stated, and the world that options and files describe."""
     if rate_per_s is not None and not math.isfinite(rate_per_s):
         refuse(f"--rate is {rate_per_s}, must be a number of requests per second")
     counts = _inventory(inventory, file)
-    return plan(_stated(file, rate_per_s), Snapshot(inventory=counts), History(), file.catalogue, 0.0)
+    return _stated(file, rate_per_s), Snapshot(inventory=counts)
 
 
 def _stated(file: PoolFile, rate_per_s: float | None) -> PoolPolicy:
