@@ -31,7 +31,8 @@ class ItlDistribution:
         self._state = state
         self._moments = moments
         batch = batch_nodes(state)
-        self._decode_s = state.decode_s(batch)  # (3, ...)
+        self._batch = batch  # (3, ...)
+        self._decode_s = state.decode_s(batch)
         self._room = np.maximum(state.chunk - batch, 1.0)
         self._weights = np.maximum(batch, 1e-9)
         wanted = state.rate_per_s * moments.in1 * self._decode_s / (1.0 - state.rho_prefill)
@@ -40,7 +41,8 @@ class ItlDistribution:
     def probability(self, objective_s: ArrayLike) -> Array:
         """Return the share of tokens that come within ``objective_s`` of the one before; 0 in overload."""
         spare = np.asarray(objective_s, dtype=np.float64) - self._decode_s
-        tokens = spare / np.maximum(self._state.price_s, 1e-15)
+        # Not by the mean price: where prompts are few, a step with one is dear, and with more hardly dearer.
+        tokens = self._state.grid.prefill_within(self._batch, objective_s)
         within = np.exp(-self._intensity) * np.ones_like(spare)
         for count, share in self._shares():
             within = within + share * self._at_most(count, tokens)
@@ -66,9 +68,12 @@ class ItlDistribution:
         """Return P(prefill tokens of ``count`` prompts <= tokens) before the chunk cuts them off."""
         if count == 1:
             bins = self._moments.input_bins.reshape((-1,) + (1,) * tokens.ndim)
-            return np.asarray(np.mean(bins <= tokens, axis=0))
+            return self._over_bins(bins <= tokens)
         shape, scale = self._gamma(count)
         return np.asarray(gammainc(shape, np.maximum(tokens, 0.0) / scale))
+
+    def _over_bins(self, values: ArrayLike) -> Array:
+        return np.asarray(np.tensordot(self._moments.bin_weights, np.asarray(values, dtype=np.float64), axes=1))
 
     def _gamma(self, count: int) -> tuple[float, float]:
         spread = max(self._moments.ci2, 1e-6)
@@ -78,7 +83,7 @@ class ItlDistribution:
         """Return E[min(room, prefill tokens of ``count`` prompts)]."""
         if count == 1:
             bins = self._moments.input_bins.reshape((-1,) + (1,) * self._room.ndim)
-            return np.asarray(np.mean(np.minimum(bins, self._room), axis=0))
+            return self._over_bins(np.minimum(bins, self._room))
         shape, scale = self._gamma(count)
         cut = self._room / scale
         return np.asarray(shape * scale * gammainc(shape + 1.0, cut) + self._room * (1.0 - gammainc(shape, cut)))

@@ -19,14 +19,13 @@ from poolwright.queueing.station import Capacity, Station, capacity
 from poolwright.queueing.steady import Limits, Routing, steady
 from poolwright.queueing.step_grid import StepGrid
 from poolwright.queueing.ttft import TtftDistribution
+from poolwright.queueing.whole import LONGEST_S, whole_probability
 from poolwright.queueing.workload import Arrivals, RateDistribution, Workload, rate_levels, request_weights
 
 Array = NDArray[np.float64]
 
 EDGE: Final = 0.9
 """Load above which the closed form is 30-50 % off either way [ratio]: such a prediction says so."""
-LONGEST_S: Final = 1e5
-"""[s] Largest percentile that is searched for; beyond it a display says infinite."""
 
 
 class Prediction:
@@ -120,11 +119,8 @@ class Prediction:
         return self._over_requests(self._itl.probability(objective_s))
 
     def end_to_end_probability(self, objective_s: float) -> float:
-        """Return the share of requests that finish in time: first token, then later ones at the mean pace."""
-        later = np.maximum(self._moments.output_bins - 1.0, 0.0)
-        pace = np.where(np.isfinite(self._itl.mean_s), self._itl.mean_s, LONGEST_S)
-        shares = [self._ttft.probability(objective_s - count * pace) for count in later]
-        return self._over_requests(np.mean(shares, axis=0))
+        """Return the share of requests that finish in time: first token, then later ones at its pace."""
+        return self._over_requests(whole_probability(self._ttft, self._state, self._moments, objective_s))
 
     def ttft_s(self, percentile_ratio: float) -> float:
         """Return the time to first token at a percentile [s]; infinite in overload."""

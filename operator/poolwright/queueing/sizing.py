@@ -19,6 +19,7 @@ from poolwright.queueing.station import Station, capacity, kv_limit
 from poolwright.queueing.steady import Limits, Steady, steady
 from poolwright.queueing.step_grid import StepGrid, StepTime, step_grid
 from poolwright.queueing.ttft import TtftDistribution
+from poolwright.queueing.whole import whole_probability
 from poolwright.queueing.workload import Arrivals, RateDistribution, Workload, rate_levels, request_weights
 
 Array = NDArray[np.float64]
@@ -135,8 +136,7 @@ def probabilities(state: Steady, workload: Workload, objectives: Objectives) -> 
     if objectives.itl_s is not None:
         found.append(ItlDistribution(state, moments).probability(objectives.itl_s))
     if objectives.end_to_end_s is not None:
-        left = [objectives.end_to_end_s - max(count - 1.0, 0.0) * state.itl_s for count in moments.output_bins]
-        found.append(np.mean([ttft.probability(each) for each in left], axis=0))
+        found.append(whole_probability(ttft, state, moments, objectives.end_to_end_s))
     return found
 
 

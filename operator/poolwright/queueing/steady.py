@@ -24,6 +24,8 @@ CONVERGED: Final = 1e-6
 """Relative change of the batch at which the fixed point is left [ratio]."""
 DAMPING: Final = 0.5
 """Share of a new value that each round takes [ratio]."""
+MILD: Final = 0.5
+"""Share of time for prefill up to which the mean step follows from it at once [ratio]; above, step by step."""
 SATURATED: Final = 0.999
 """Load that is treated as overload [ratio]: beyond it no steady state exists that a fleet would ever reach."""
 LEAST_DISPERSION: Final = 0.25
@@ -58,6 +60,8 @@ class Steady:
         Mean time between tokens [s], mean batch and its variance.
     pool_dispersion, replica_dispersion
         Index of dispersion of arrivals at the pool and at one replica.
+    grid
+        The law itself, for what is far from the operating point.
     """
 
     rate_per_s: Array
@@ -79,6 +83,7 @@ class Steady:
     pool_dispersion: Array
     replica_dispersion: Array
     is_stable: NDArray[np.bool_]
+    grid: StepGrid
 
     def decode_s(self, batch: Array) -> Array:
         """Return the time of a step without prefill [s]."""
@@ -131,14 +136,15 @@ def steady(
     usable = np.maximum(cap, 1.0)
     by_sequences, by_tokens = rates_at_limits(grid, moments, usable, chunk)
     sustained = np.where(cap >= 1.0, np.minimum(by_sequences, by_tokens), 0.0)
-    share, per_replica = _dispersions(dispersion, pool, routing)
+    share, per_replica = _dispersions(dispersion, pool, routing, moments.eta)
     batch = np.minimum(rate * moments.m * grid.decode_s(np.ones_like(rate)), usable)
+    step = grid.decode_s(batch)
     for _ in range(ROUNDS):
-        law = _secants(grid, moments, batch, rate, chunk)
+        law = _secants(grid, moments, batch, rate, chunk, step)
         itl, spread, alone = _itl(law, moments, rate, share, pool if routing is Routing.LEAST_REQUESTS else 1.0)
-        previous = batch
+        previous, before, step = batch, step, law.step_s
         batch = (1.0 - DAMPING) * batch + DAMPING * np.minimum(rate * moments.m * itl, usable)
-        if np.all(np.abs(batch - previous) <= CONVERGED * batch):
+        if np.all((np.abs(batch - previous) <= CONVERGED * batch) & (np.abs(step - before) <= CONVERGED * step)):
             break
     variance = batch * (1.0 - law.rho_prefill) / np.maximum(1.0 - law.rho, 1e-6) * spread
     return Steady(
@@ -160,6 +166,7 @@ def steady(
         batch_variance=np.maximum(variance, 1e-12),
         pool_dispersion=np.full_like(rate, dispersion),
         replica_dispersion=per_replica,
+        grid=grid,
         is_stable=(rate < SATURATED * sustained) & (law.rho < SATURATED),
     )
 
@@ -172,19 +179,25 @@ class _Law:
     context_slope_s: Array
     rho_prefill: Array
     rho: Array
+    step_s: Array
 
 
-def _secants(grid: StepGrid, moments: Moments, batch: Array, rate: Array, chunk: Array) -> _Law:
-    """Return the affine law through the operating point."""
+def _secants(grid: StepGrid, moments: Moments, batch: Array, rate: Array, chunk: Array, step: Array) -> _Law:
+    """Return the affine law through the operating point, and the mean step there, from the mean step of the last round.
+
+    A dear prefill makes steps longer, longer steps carry more prompts, and then a token is cheap: as long as the price
+    says that prefill never ends, the step grows by what it carries and no further.
+    """
     low, high = 0.7 * batch, 1.3 * batch + 0.5
     decode = grid.decode_s(batch)
     slope = np.maximum((grid.decode_s(high) - grid.decode_s(low)) / (high - low), 0.0)
     base = np.maximum(decode - slope * batch, 0.0)
-    step = decode
     for _ in range(2):
         price = prefill_price_s(grid, batch, rate * moments.in1 * step, rate * step, chunk)
-        rho_prefill = np.clip(rate * price * moments.in1, 0.0, SATURATED)
-        step = decode / (1.0 - rho_prefill)
+        offered = rate * price * moments.in1
+        rho_prefill = np.clip(offered, 0.0, SATURATED)
+        settled = decode / (1.0 - rho_prefill)
+        step = np.where(offered < MILD, settled, np.minimum(0.5 * (step + decode + offered * step), settled))
     return _Law(
         base_s=base,
         slope_s=slope,
@@ -192,6 +205,7 @@ def _secants(grid: StepGrid, moments: Moments, batch: Array, rate: Array, chunk:
         context_slope_s=grid.context_slope_s(batch),
         rho_prefill=rho_prefill,
         rho=np.clip(rate * (price * moments.in1 + moments.m * slope), 0.0, SATURATED),
+        step_s=step,
     )
 
 
@@ -207,13 +221,18 @@ def _itl(law: _Law, moments: Moments, rate: Array, dispersion: Array, pooled: Ar
     return np.maximum(itl, law.base_s + law.slope_s), spread, alone
 
 
-def _dispersions(dispersion: float, replicas: Array, routing: Routing) -> tuple[Array, Array]:
-    """Return the dispersion that the batch feels and the one that prefill at a single replica feels."""
+def _dispersions(dispersion: float, replicas: Array, routing: Routing, eta: float) -> tuple[Array, Array]:
+    """Return the dispersion that the batch feels and the one that prefill at a single replica feels.
+
+    Least requests evens arrivals out where answers end at random; equal answers end together, and as many come then.
+    """
     if routing is Routing.RANDOM:
         thinned = 1.0 + (dispersion - 1.0) / replicas
         return thinned, thinned
     if routing is Routing.ROUND_ROBIN:
         return dispersion / replicas, dispersion / replicas
-    smoothed = np.where(replicas > 1.0, np.maximum(1.0 / replicas, LEAST_DISPERSION), dispersion)
+    least = np.maximum(1.0 / replicas, LEAST_DISPERSION)
+    convoys = float(np.clip(2.0 * eta - 1.0, 0.0, 1.0))
+    smoothed = np.where(replicas > 1.0, least + (1.0 - least) * convoys, dispersion)
     single = 1.0 + (dispersion - 1.0) / replicas if dispersion > 1.0 else smoothed
     return np.full_like(replicas, dispersion), np.asarray(np.where(replicas > 1.0, single, dispersion))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 StepTime = Callable[[Array, Array, Array], Array]
@@ -18,6 +18,9 @@ StepTime = Callable[[Array, Array, Array], Array]
 
 POINTS: Final = 28
 """Grid points in each direction: geometric, so neighbours differ by a third at most up to 1,000."""
+
+HALVINGS: Final = 5
+"""Halvings that find one of ``POINTS`` cells [1]."""
 
 CONTEXT_STEP_RATIO: Final = 0.25
 """Relative step of context over which its slope is taken [ratio]: KV traffic is linear in context, windows apart."""
@@ -56,6 +59,24 @@ class StepGrid:
         i, u = _cells(self.sequences, sequences)
         column = self.times_s[:, 0]
         return np.asarray(column[i] + u * (column[i + 1] - column[i]))
+
+    def prefill_within(self, sequences: Array, seconds: ArrayLike) -> Array:
+        """Return how many prefill tokens a step of so many sequences carries in a time; negative where none fits."""
+        i, u = _cells(self.sequences, sequences)
+        goal = np.asarray(seconds, dtype=np.float64)
+
+        def time_s(index: NDArray[np.intp]) -> Array:
+            return np.asarray((1.0 - u) * self.times_s[i, index] + u * self.times_s[i + 1, index])
+
+        low, high = np.zeros_like(i), np.full_like(i, len(self.prefills) - 1)
+        for _ in range(HALVINGS):
+            middle = (low + high) // 2
+            fits = time_s(middle) <= goal
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+        low = np.minimum(low, len(self.prefills) - 2)
+        first, left = time_s(low), self.prefills[low]
+        width = self.prefills[low + 1] - left
+        return np.asarray(left + (goal - first) / np.maximum(time_s(low + 1) - first, 1e-15) * width)
 
     def context_slope_s(self, sequences: Array) -> Array:
         """Return seconds per token of summed context."""
