@@ -2,14 +2,33 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
-from poolwright.api.resource import CPU_PATTERN, MEMORY_PATTERN, NAME_PATTERN, Strict, rules
+from poolwright.api.resource import CPU_PATTERN, MEMORY_PATTERN, NAME_PATTERN, Strict, list_map, rules
 from poolwright.hardware.number_format import FORMATS
 from poolwright.planner.policy import EngineKind
 
 FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(FORMATS)})]
+
+
+class AccuracySpec(Strict):
+    """How often a model is right in one class of tasks."""
+
+    task_class: str = Field(
+        min_length=1, max_length=40, pattern=NAME_PATTERN, description="Name of a taskClasses entry."
+    )
+    percent: int = Field(ge=0, le=100, description="Percent of its tasks that succeed, as you measured.")
+
+
+Accuracies = Annotated[tuple[AccuracySpec, ...], Field(max_length=16, json_schema_extra=list_map("taskClass"))]
+
+
+class AlternativeSpec(Strict):
+    """Another model that could serve some of the requests."""
+
+    name: str = Field(min_length=1, max_length=200, description="Catalogue name or Hugging Face id.")
+    accuracies: Accuracies = Field(default=(), description="How often it is right, by class of tasks.")
 
 
 class ModelSpec(Strict):
@@ -42,7 +61,23 @@ class ModelSpec(Strict):
         description="Fields of the model's config.json, for a model that the catalogue does not know.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
+    accuracies: Accuracies = Field(default=(), description="How often this model is right, by class of tasks.")
+    alternatives: tuple[AlternativeSpec, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Smaller or larger models to compare. Advice only: `poolwright plan` says which class of tasks "
+        "should go to which; the pool deploys model.name.",
+        json_schema_extra=list_map("name"),
+    )
     allow_change: bool = Field(default=False, description="Allow model.name to change: all replicas are replaced.")
+
+    @model_validator(mode="after")
+    def _alternatives_differ(self) -> "ModelSpec":
+        names = [self.name, *(each.name for each in self.alternatives)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"alternatives must differ from each other and from name, {', '.join(twice)} occurs twice")
+        return self
 
 
 class EngineSpec(Strict):

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from poolwright.api.accelerator_profile import AcceleratorProfile
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.inference_pool import InferencePool
-from poolwright.api.pool_spec import BudgetSpec, DemandSource, InferencePoolSpec, ObjectivesSpec, SessionsSpec, TierSpec
+from poolwright.api.pool_spec import BudgetSpec, InferencePoolSpec
+from poolwright.api.serving_spec import AccuracySpec
+from poolwright.api.translate_tier import task_class, tier_policy
 from poolwright.hardware.accelerator import Accelerator, Fact, NodeSelector
 from poolwright.hardware.catalogue import Catalogue
 from poolwright.hardware.hf_config import model_shape_from_config
@@ -22,19 +24,14 @@ from poolwright.planner.policy import (
     AcceleratorChoice,
     Budget,
     PoolPolicy,
+    RatedModel,
     Scaling,
-    SessionShape,
-    TierPolicy,
-    WorkloadHint,
 )
-from poolwright.queueing.objectives import Objectives
 from poolwright.units import (
     BYTES_PER_GB,
     BYTES_PER_GIB,
     FLOP_PER_TFLOP,
-    SECONDS_PER_MINUTE,
     ratio_from_percent,
-    s_from_ms,
     usd_per_s_from_usd_per_h,
 )
 
@@ -94,7 +91,7 @@ def pool_policy(pool: InferencePool, fleet: FleetPolicy | None, catalogue: Catal
         namespace=pool.metadata.namespace,
         name=pool.metadata.name,
         model=model_shape(spec, catalogue),
-        tiers=tuple(_tier(each, spec) for each in spec.tiers),
+        tiers=tuple(tier_policy(each, spec) for each in spec.tiers),
         mode=spec.mode,
         engine=spec.engine.kind,
         engine_arguments=spec.engine.arguments,
@@ -111,6 +108,8 @@ def pool_policy(pool: InferencePool, fleet: FleetPolicy | None, catalogue: Catal
             for name, each in allowed.items()
             if each.usd_per_hour is not None
         ),
+        task_classes=tuple(task_class(each) for each in spec.task_classes),
+        rated_models=_rated_models(spec, catalogue),
     )
 
 
@@ -179,51 +178,31 @@ def model_shape(spec: InferencePoolSpec, catalogue: Catalogue) -> ModelShape:
         raise SpecError("spec.model.name", spec.model.name, f"which is unknown: {error}") from error
 
 
-def _tier(tier: TierSpec, spec: InferencePoolSpec) -> TierPolicy:
-    stated = spec.demand.requests_per_minute if spec.demand.source is DemandSource.STATIC else None
-    hint = tier.workload
-    return TierPolicy(
-        name=tier.name,
-        objectives=objectives(tier.objectives),
-        priority=tier.priority,
-        deadline_s=_deadline_s(tier.objectives),
-        hint=WorkloadHint(
-            input_tokens_mean=float(hint.input_tokens),
-            output_tokens_mean=float(hint.output_tokens),
-            cached_prefix_ratio=ratio_from_percent(hint.cached_prefix_percent),
-            sessions=None if hint.sessions is None else _sessions(hint.sessions),
-        ),
-        static_rate_per_s=None if stated is None else stated / SECONDS_PER_MINUTE / len(spec.tiers),
+def _rated_models(spec: InferencePoolSpec, catalogue: Catalogue) -> tuple[RatedModel, ...]:
+    """Return the pool's own model and its alternatives; none where the pool has no classes of tasks."""
+    if not spec.task_classes:
+        return ()
+    known = {each.name for each in spec.task_classes}
+    own = RatedModel(
+        model=model_shape(spec, catalogue), accuracy_ratios=_accuracies(spec.model.accuracies, known, "spec.model")
     )
+    rated = [own]
+    for index, each in enumerate(spec.model.alternatives):
+        field = f"spec.model.alternatives[{index}]"
+        try:
+            shape = catalogue.model(each.name)
+        except ValueError as error:
+            raise SpecError(f"{field}.name", each.name, f"which is unknown: {error}") from error
+        rated.append(RatedModel(model=shape, accuracy_ratios=_accuracies(each.accuracies, known, field)))
+    return tuple(rated)
 
 
-def _sessions(spec: SessionsSpec) -> SessionShape:
-    return SessionShape(
-        turns=spec.turns,
-        new_tokens=float(spec.new_tokens_per_turn),
-        hold_s=float(spec.hold_seconds),
-        samples_per_prompt=spec.samples_per_prompt,
-    )
-
-
-def _deadline_s(spec: ObjectivesSpec) -> float | None:
-    """Return the deadline of a tier that promises nothing else."""
-    if spec.deadline_seconds is None or spec.ttft_milliseconds is not None or spec.itl_milliseconds is not None:
-        return None
-    return float(spec.deadline_seconds)
-
-
-def objectives(spec: ObjectivesSpec) -> Objectives:
-    """Return a tier's objectives in seconds."""
-    whole_s = (
-        s_from_ms(spec.end_to_end_milliseconds) if spec.end_to_end_milliseconds is not None else spec.deadline_seconds
-    )
-    return Objectives(
-        percentile_ratio=ratio_from_percent(float(spec.percentile)),
-        ttft_s=None if spec.ttft_milliseconds is None else s_from_ms(spec.ttft_milliseconds),
-        itl_s=None if spec.itl_milliseconds is None else s_from_ms(spec.itl_milliseconds),
-        end_to_end_s=None if whole_s is None else float(whole_s),
-    )
+def _accuracies(specs: tuple[AccuracySpec, ...], known: set[str], field: str) -> tuple[tuple[str, float], ...]:
+    for each in specs:
+        if each.task_class not in known:
+            names = ", ".join(sorted(known))
+            raise SpecError(f"{field}.accuracies", each.task_class, f"spec.taskClasses has {names}")
+    return tuple((each.task_class, ratio_from_percent(each.percent)) for each in specs)
 
 
 def _menu(spec: InferencePoolSpec, allowed: tuple[str, ...], catalogue: Catalogue) -> tuple[AcceleratorChoice, ...]:

@@ -15,8 +15,10 @@ from rich.table import Table
 
 from poolwright.cli.frontier import check_target, draw
 from poolwright.cli.pool_file import read_pool, stated
+from poolwright.cli.right_size import right_size_lines, right_size_table
 from poolwright.planner.explain import dollars, dollars_per_h, explained, ms_text
 from poolwright.planner.frontier import frontiers
+from poolwright.planner.model_costs import right_sizes
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan as pool_plan
 from poolwright.planner.snapshot import History
@@ -40,6 +42,9 @@ def plan(path: str, rate: float | None, inventory: str | None, target: str | Non
     policy, snapshot = stated(file, rate, inventory)
     made = pool_plan(policy, snapshot, History(), file.catalogue, 0.0)
     document = dataclasses.asdict(made)
+    sizes = right_sizes(policy, snapshot, made, file.catalogue)
+    if sizes:
+        document["right_size"] = [dataclasses.asdict(each) for each in sizes]
     if target is not None:
         found = frontiers(policy, snapshot, made, file.catalogue)
         draw(found, target)
@@ -50,6 +55,9 @@ def plan(path: str, rate: float | None, inventory: str | None, target: str | Non
         console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         console.print(plan_table(made))
         click.echo(explained(made))
+        for each in sizes:
+            console.print(right_size_table(each))
+            click.echo("\n".join(right_size_lines(each, file.pool.spec.model.name)))
     sys.exit(0 if all(tier.meets_objectives for tier in made.tiers) else 1)
 
 

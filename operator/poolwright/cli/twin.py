@@ -21,7 +21,8 @@ from kubernetes import client, config
 
 from poolwright.api.inference_pool import InferencePool
 from poolwright.api.resource import GROUP, VERSION
-from poolwright.api.translate import model_shape, objectives, parsed
+from poolwright.api.translate import model_shape, parsed
+from poolwright.api.translate_tier import objectives
 from poolwright.controller import labels
 from poolwright.controller.pod_state import PodState, counts, pod_state
 from poolwright.controller.scrape_source import METRICS_PORT

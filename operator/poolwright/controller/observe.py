@@ -11,7 +11,7 @@ from statistics import median
 from typing import Final
 
 from poolwright.api.inference_pool import InferencePool
-from poolwright.api.translate import objectives
+from poolwright.api.translate_tier import objectives
 from poolwright.controller import labels
 from poolwright.controller.clock import Clock
 from poolwright.controller.cluster_view import PoolView

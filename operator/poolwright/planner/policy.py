@@ -93,6 +93,35 @@ class TierPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskClass:
+    """A kind of task among a pool's requests.
+
+    Attributes
+    ----------
+    request_ratio
+        Share of the requests, in [0, 1].
+    min_accuracy_ratio
+        Share of its tasks that must succeed.
+    relevance, latency_exponent
+        R and k of its utility ``A R / L^k``.
+    """
+
+    name: str
+    request_ratio: float
+    min_accuracy_ratio: float = 0.0
+    relevance: float = 1.0
+    latency_exponent: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedModel:
+    """A model with the share of tasks that it gets right, by class."""
+
+    model: ModelShape
+    accuracy_ratios: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
     """Bounds and pace, per tier.
 
@@ -145,6 +174,8 @@ class PoolPolicy:
         Quota per accelerator name (accelerators, not replicas) from the fleet's policy.
     prices_usd_per_s
         Price overrides per accelerator name.
+    task_classes, rated_models
+        Kinds of tasks, and models that could do them (the pool's own first): what right-sizing compares.
     """
 
     namespace: str
@@ -162,3 +193,5 @@ class PoolPolicy:
     budget: Budget = field(default_factory=Budget)
     max_accelerators: tuple[tuple[str, int], ...] = ()
     prices_usd_per_s: tuple[tuple[str, float], ...] = ()
+    task_classes: tuple[TaskClass, ...] = ()
+    rated_models: tuple[RatedModel, ...] = ()

@@ -89,6 +89,14 @@ REFUSED: dict[str, tuple[Json, tuple[str, ...]]] = {
         {"tiers": [{**TIER, "workload": {"cachedPrefixPercent": 100}}]},
         ("spec.tiers[0].workload.cachedPrefixPercent", "less than or equal to 99"),
     ),
+    "classes of tasks that are not all requests": (
+        {"taskClasses": [{"name": "chat", "requestPercent": 60}, {"name": "code", "requestPercent": 30}]},
+        ("spec", "taskClasses: requestPercent must add up to 100"),
+    ),
+    "a session of no turns": (
+        {"tiers": [{**TIER, "workload": {"sessions": {"turns": 0}}}]},
+        ("spec.tiers[0].workload.sessions.turns", "greater than or equal to 1"),
+    ),
     "one accelerator twice": (
         {"accelerators": [{"name": "h100-sxm"}, {"name": "h100-sxm"}]},
         ("spec.accelerators[1]", "Duplicate value", "h100-sxm"),
