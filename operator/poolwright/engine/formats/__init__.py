@@ -1,0 +1,1 @@
+"""How quantised checkpoints pack their weights: each format unpacks exactly into one common form."""

@@ -1,0 +1,80 @@
+"""Attention of a step's queries over paged keys and values, several query heads to one KV head.
+
+One form for prompts, chunks of prompts, single tokens and drafts: a group of sequences gathers its pages and masks
+what a query must not see. The query heads of one KV head are laid side by side as if they were more queries, so keys
+and values are read once for all of them.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from poolwright.engine.model.step import AttentionGroup, Step
+
+
+def attended(
+    query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, step: Step, window: int | None
+) -> Tensor:
+    """Return the attention's output for each token of a step.
+
+    Parameters
+    ----------
+    query
+        (tokens, heads, head_dim), rotated.
+    key, value
+        (tokens, kv_heads, head_dim) of this step, already written to the cache.
+    keys, values
+        One layer's cache, (blocks, block_tokens, kv_heads, head_dim).
+    step
+        Who attends to what.
+    window
+        How many last tokens are seen; None: all.
+
+    Returns
+    -------
+    Tensor
+        (tokens, heads, head_dim).
+    """
+    if len(step.groups) == 1 and not step.groups[0].is_fresh:
+        return _over_pages(query, keys, values, step.groups[0], window)
+    output = torch.empty_like(query)
+    for group in step.groups:
+        mine = query[group.tokens]
+        if group.is_fresh and (window is None or group.queries <= window):
+            part = _fresh(mine, key[group.tokens], value[group.tokens])
+        else:
+            part = _over_pages(mine, keys, values, group, window)
+        output[group.tokens] = part
+    return output
+
+
+def _fresh(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return causal attention of one whole prompt over itself."""
+    output = functional.scaled_dot_product_attention(
+        query.transpose(0, 1)[None],  # (1, heads, tokens, head_dim)
+        key.transpose(0, 1)[None],
+        value.transpose(0, 1)[None],
+        is_causal=True,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return output[0].transpose(0, 1)  # (tokens, heads, head_dim)
+
+
+def _over_pages(query: Tensor, keys: Tensor, values: Tensor, group: AttentionGroup, window: int | None) -> Tensor:
+    """Return attention of a group's queries over their sequences' pages."""
+    sequences, queries = group.blocks.shape[0], group.queries
+    kv_heads, head_dim = keys.shape[2], keys.shape[3]
+    shared = query.shape[1] // kv_heads
+    laid = query.view(sequences, queries, kv_heads, shared, head_dim).permute(0, 2, 3, 1, 4)
+    laid = laid.reshape(sequences, kv_heads, shared * queries, head_dim)
+    mask = group.masks[window]
+    if queries > 1:
+        mask = mask.repeat(1, 1, shared, 1)  # (sequences, 1, shared * queries, places)
+    output = functional.scaled_dot_product_attention(
+        laid,
+        keys[group.blocks].flatten(1, 2).transpose(1, 2),  # (sequences, kv_heads, places, head_dim)
+        values[group.blocks].flatten(1, 2).transpose(1, 2),
+        attn_mask=mask,
+    )
+    output = output.view(sequences, kv_heads, shared, queries, head_dim).permute(0, 3, 1, 2, 4)
+    return output.reshape(sequences * queries, kv_heads * shared, head_dim)  # (tokens, heads, head_dim)

@@ -1,0 +1,26 @@
+"""The only place that touches the device: holds model and cache, turns chunks of sequences into logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from poolwright.engine.kv_cache import KvCache
+from poolwright.engine.model.decoder import Decoder, logits
+from poolwright.engine.model.step import Chunk, step_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """A model with its cache on one device."""
+
+    model: Decoder
+    cache: KvCache
+    device: torch.device
+
+    def logits(self, chunks: Sequence[Chunk]) -> Tensor:
+        """Compute the chunks and return logits after each that wants them, (wanting, vocabulary)."""
+        with torch.inference_mode():
+            step = step_of(chunks, self.cache.block_tokens, self.model.config.windows, self.device)
+            return logits(self.model, self.cache, step)
