@@ -9,10 +9,10 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast test-engine check format generate bench validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench bench-simulator validate e2e lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## Create the virtual environment from the hashed lock
 
@@ -60,6 +60,9 @@ format: setup ## Format the code
 
 bench: setup ## Benchmarks (ratios taken in one run)
 	@for b in bench/*.py; do $(BIN)/python $$b || exit 1; done
+
+bench-simulator: setup ## An hour of a trace in POOLWRIGHT_TRACES through the simulation kernel; the last line is JSON
+	@$(BIN)/python bench/simulator.py
 
 validate: setup ## Score the model against published measurements in POOLWRIGHT_MEASUREMENTS, write docs/validation.md
 	@$(BIN)/python -m modelreport
