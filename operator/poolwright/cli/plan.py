@@ -16,11 +16,13 @@ from rich.table import Table
 from poolwright.cli.frontier import check_target, draw
 from poolwright.cli.pool_file import read_pool, stated
 from poolwright.cli.right_size import right_size_lines, right_size_table
+from poolwright.cli.sharing import sharing_lines
 from poolwright.planner.explain import dollars, dollars_per_h, explained, ms_text
 from poolwright.planner.frontier import frontiers
 from poolwright.planner.model_costs import right_sizes
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan as pool_plan
+from poolwright.planner.sharing import sharing
 from poolwright.planner.snapshot import History
 from poolwright.units import percent_from_ratio
 
@@ -33,8 +35,11 @@ PIPE_COLUMNS: Final = 170
 @click.option("--rate", type=click.FloatRange(min=0.0, max=1e6), help="Requests per second, shared by the tiers.")
 @click.option("--inventory", help="Accelerators there are, such as h100-sxm=8,l40s=16. Default: enough of each.")
 @click.option("--frontier", "target", help="Draw cost against latency of every candidate: a file, .png or .svg.")
+@click.option("--sharing", "is_shared", is_flag=True, help="Simulate what tiers would save on the same replicas.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole plan with its steps as JSON (SI units).")
-def plan(path: str, rate: float | None, inventory: str | None, target: str | None, *, as_json: bool) -> None:
+def plan(
+    path: str, rate: float | None, inventory: str | None, target: str | None, *, is_shared: bool, as_json: bool
+) -> None:
     """Plan a pool without a cluster: accelerators, replicas, batch limits, latency, cost, and why."""
     if target is not None:
         check_target(target)
@@ -42,6 +47,11 @@ def plan(path: str, rate: float | None, inventory: str | None, target: str | Non
     policy, snapshot = stated(file, rate, inventory)
     made = pool_plan(policy, snapshot, History(), file.catalogue, 0.0)
     document = dataclasses.asdict(made)
+    notes: list[str] = []
+    if is_shared:
+        shared = sharing(policy, made, file.catalogue)
+        document["sharing"] = None if shared is None else dataclasses.asdict(shared)
+        notes += sharing_lines(shared)
     sizes = right_sizes(policy, snapshot, made, file.catalogue)
     if sizes:
         document["right_size"] = [dataclasses.asdict(each) for each in sizes]
@@ -58,6 +68,8 @@ def plan(path: str, rate: float | None, inventory: str | None, target: str | Non
         for each in sizes:
             console.print(right_size_table(each))
             click.echo("\n".join(right_size_lines(each, file.pool.spec.model.name)))
+        for line in notes:
+            click.echo(line)
     sys.exit(0 if all(tier.meets_objectives for tier in made.tiers) else 1)
 
 

@@ -16,8 +16,7 @@ from poolwright.perf.step_time import step_breakdown
 from poolwright.planner.candidates import Candidate
 from poolwright.planner.outcome import Plan, TierPlan, VariantPlan
 from poolwright.planner.policy import PoolPolicy, TierPolicy
-from poolwright.planner.snapshot import VariantState
-from poolwright.planner.tier_plan import candidate_of
+from poolwright.planner.tier_plan import planned_candidate
 from poolwright.planner.token_share import OperatingPoint, Tokens, cached_token_s, operating_point, request_seconds
 from poolwright.queueing.sizing import CHUNKS, MOST_SEQUENCES
 from poolwright.queueing.station import Station, capacity, kv_limit
@@ -114,17 +113,10 @@ def price_cards(policy: PoolPolicy, plan: Plan, catalogue: Catalogue) -> tuple[P
 
 
 def _card(policy: PoolPolicy, tier: TierPolicy, made: TierPlan, catalogue: Catalogue) -> PriceCard | None:
-    own = made.variants[0]
-    state = VariantState(
-        variant=own.variant,
-        wanted=own.replicas,
-        max_num_seqs=own.max_num_seqs,
-        max_num_batched_tokens=own.max_num_batched_tokens,
-    )
-    candidate = candidate_of(state, policy, tier, made.load, catalogue)
+    own, load = made.variants[0], made.load
+    candidate = planned_candidate(policy, tier, made, catalogue)
     if candidate is None or own.replicas < 1:
         return None
-    load = made.load
     workload = Workload.from_means(
         load.input_tokens_mean, load.output_tokens_mean, cached_prefix_ratio=load.cached_prefix_ratio
     )

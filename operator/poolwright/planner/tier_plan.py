@@ -231,6 +231,20 @@ def candidate_of(
     return with_limits(found[0], workload_of(load), tier.objectives, sequences=sequences, tokens=tokens)
 
 
+def planned_candidate(policy: PoolPolicy, tier: TierPolicy, made: TierPlan, catalogue: Catalogue) -> Candidate | None:
+    """Return the candidate behind the variant that a plan chose, with the limits that it gave; None without one."""
+    own = next((each for each in made.variants if each.replicas > 0), None)
+    if own is None:
+        return None
+    state = VariantState(
+        variant=own.variant,
+        wanted=own.replicas,
+        max_num_seqs=own.max_num_seqs,
+        max_num_batched_tokens=own.max_num_batched_tokens,
+    )
+    return candidate_of(state, policy, tier, made.load, catalogue)
+
+
 def replica_cost(variant: Variant, catalogue: Catalogue, prices: Mapping[str, float]) -> ReplicaCost:
     """Return what one replica of a variant costs and draws at most; nothing known of one that the catalogue lost."""
     try:

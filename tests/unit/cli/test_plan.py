@@ -188,3 +188,16 @@ def test_the_three_presets_and_a_tier_of_ones_own_share_a_pool() -> None:
     tiers = json.loads(result.output)["tiers"]
     assert ["interactive", "standard", "batch", "nightly"] == [each["tier"] for each in tiers]
     assert all(each["meets_objectives"] for each in tiers)
+
+
+def test_what_tiers_would_save_on_the_same_replicas_is_said_when_asked_for() -> None:
+    pool = yaml.safe_load(CHAT.read_text())
+    pool["spec"]["tiers"].append({"name": "batch", "priority": 10, "objectives": {"deadlineSeconds": 3600}})
+    arguments = ("plan", "-f", "-", "--rate", "6", "--inventory", "h100-sxm=8")
+    assert "sharing" not in run(*arguments, text=yaml.dump(pool)).output
+    output = run(*arguments, "--sharing", text=yaml.dump(pool)).output
+    assert "  interactive + batch: 1 x h100-sxm bf16 tp1, 6.88 $/h, 100.0 %, 100.0 % within the objectives" in output
+    assert "saves 13.76 - 6.88 = 6.88 $/h; advice only" in output
+    (group,) = json.loads(run(*arguments, "--sharing", "--json", text=yaml.dump(pool)).output)["sharing"]["groups"]
+    assert ["interactive", "batch"] == group["tiers"]
+    assert "fewer than two tiers" in run("plan", "-f", str(CHAT), "--rate", "6", "--sharing").output
