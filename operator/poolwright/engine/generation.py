@@ -21,6 +21,10 @@ class QueueFullError(Exception):
     """As many requests wait as may; the caller says so instead of being late."""
 
 
+class EngineFailedError(Exception):
+    """A step failed; the engine answers nothing any more and should be started anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How the next token is drawn.

@@ -9,6 +9,7 @@ from torch import Tensor
 from poolwright.engine.kv_cache import KvCache
 from poolwright.engine.model.decoder import Decoder, logits
 from poolwright.engine.model.step import Chunk, step_of
+from poolwright.engine.sampler import Draw, Drawn, drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +25,11 @@ class Runner:
         with torch.inference_mode():
             step = step_of(chunks, self.cache.block_tokens, self.model.config.windows, self.device)
             return logits(self.model, self.cache, step)
+
+    def step(self, chunks: Sequence[Chunk], draws: Sequence[Draw]) -> list[Drawn]:
+        """Compute the chunks and draw a token after each that wants logits."""
+        rows = self.logits(chunks)
+        if not draws:
+            return []
+        with torch.inference_mode():
+            return drawn(rows, draws)

@@ -47,7 +47,7 @@ class Drawn:
 
 def uniform(seed: int, place: int) -> float:
     """Return a number in [0, 1) that looks random and depends on nothing but its arguments."""
-    content = seed.to_bytes(16, "little", signed=True) + place.to_bytes(8, "little")
+    content = (seed % (1 << 64)).to_bytes(8, "little") + place.to_bytes(8, "little")
     digest = hashlib.blake2b(content, digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> (64 - _RANDOM_BITS)) / (1 << _RANDOM_BITS)
 

@@ -1,0 +1,101 @@
+"""From a directory with a checkpoint to an engine ready to start: the one place that puts the parts together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from poolwright.engine.checkpoint import open_checkpoint
+from poolwright.engine.generation import OnStep
+from poolwright.engine.kv_cache import affordable_blocks, kv_cache
+from poolwright.engine.loop import Engine
+from poolwright.engine.memory import available_bytes
+from poolwright.engine.model.config import ModelConfig
+from poolwright.engine.model.weights import load_decoder
+from poolwright.engine.runner import Runner
+from poolwright.engine.scheduler import Limits
+
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What an engine is made of; the names are those of the command line.
+
+    Attributes
+    ----------
+    model
+        Directory of the checkpoint.
+    dtype
+        Of activations and plain weights: ``float32``, ``bfloat16``, ``float16``, or ``auto``: as the device likes it.
+    block_tokens
+        Tokens of one KV block.
+    kv_cache_memory_bytes
+        Memory of the KV cache; None: ``kv_cache_memory_ratio`` of what is free once the weights are loaded.
+    max_model_len
+        Most tokens of prompt and answer; None: as the model was made for, or as fits the cache.
+    max_num_seqs, max_num_batched_tokens
+        What a step may hold; live-settable later.
+    max_queued_requests
+        Most requests that wait; None: any number.
+    seed
+        Of everything random.
+    """
+
+    model: Path
+    dtype: str = "auto"
+    block_tokens: int = 16
+    kv_cache_memory_bytes: float | None = None
+    kv_cache_memory_ratio: float = 0.5
+    max_model_len: int | None = None
+    max_num_seqs: int = 32
+    max_num_batched_tokens: int = 512
+    max_queued_requests: int | None = None
+    seed: int = 0
+
+
+def open_engine(options: EngineOptions, on_step: OnStep | None = None) -> Engine:
+    """Load a checkpoint and return its engine, not started.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint cannot be served.
+    ValueError
+        An option under which nothing could run.
+    """
+    limits = Limits(max_num_seqs=options.max_num_seqs, max_num_batched_tokens=options.max_num_batched_tokens)
+    device = torch.device("cpu")
+    checkpoint = open_checkpoint(options.model)
+    dtype = activation_dtype(options.dtype)
+    decoder = load_decoder(checkpoint, dtype=dtype, device=device)
+    blocks = _blocks(options, decoder.config, dtype)
+    cache = kv_cache(decoder.config, blocks, options.block_tokens, dtype, device, kv_heads=decoder.kv_heads)
+    return Engine(
+        Runner(model=decoder, cache=cache, device=device),
+        limits,
+        max_queued_requests=options.max_queued_requests,
+        max_model_len=options.max_model_len,
+        on_step=on_step,
+        seed=options.seed,
+    )
+
+
+def activation_dtype(name: str) -> torch.dtype:
+    """Return the data type that a name stands for; ``auto`` is bfloat16 where the processor multiplies it by itself."""
+    if name == "auto":
+        return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32  # noqa: SLF001
+    if name not in DTYPES:
+        raise ValueError(f"dtype {name} is none of auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _blocks(options: EngineOptions, config: ModelConfig, dtype: torch.dtype) -> int:
+    """Return how many blocks the budget pays for, and no more than the largest batch can use."""
+    budget = options.kv_cache_memory_bytes
+    if budget is None:
+        budget = options.kv_cache_memory_ratio * available_bytes()
+    longest = min(options.max_model_len or config.max_positions, config.max_positions)
+    usable = options.max_num_seqs * -(-longest // options.block_tokens)
+    return min(affordable_blocks(config, budget, options.block_tokens, dtype), usable)
