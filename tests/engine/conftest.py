@@ -15,10 +15,8 @@ class WithoutTorch(pytest.Module):
         pytest.skip("needs torch: make test-engine", allow_module_level=True)
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    if HAS_TORCH or file_path.suffix != ".py" or not file_path.name.startswith("test_"):
-        return None
-    return WithoutTorch.from_parent(parent, path=file_path)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    return None if HAS_TORCH else WithoutTorch.from_parent(parent, path=module_path)
 
 
 if HAS_TORCH:
