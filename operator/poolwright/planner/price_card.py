@@ -213,7 +213,7 @@ def _bracket(
         if at is None or not fits:
             return None
         taken = _totals(request_seconds(at, shape.inputs, shape.outputs, shape.cached), shape.weights).over(tokens)
-        return replace(taken, cached=cached_token_s(at, float(shape.weights @ shape.outputs) / shape.weights.sum()))
+        return replace(taken, cached=cached_token_s(at, float(shape.weights @ shape.outputs / shape.weights.sum())))
 
     return Bracket(
         up_to_tokens=shape.up_to_tokens,
