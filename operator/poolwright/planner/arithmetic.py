@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from poolwright.planner.candidates import Candidate, workload_of
 from poolwright.planner.explain import ms_text
+from poolwright.planner.judge import simulated
 from poolwright.planner.offer import Offer
 from poolwright.planner.outcome import Load, Step
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.reason import Reason
-from poolwright.planner.verify import expected
+from poolwright.planner.verify import closed_form, expected
 from poolwright.queueing.objectives import Objectives
 from poolwright.queueing.station import capacity
 from poolwright.units import BYTES_PER_GB, BYTES_PER_KIB, ms_from_s, percent_from_ratio, usd_per_h_from_usd_per_s
@@ -118,6 +119,7 @@ def replicas_step(chosen: Offer, load: Load, tier: TierPolicy) -> Step:
             "many replicas share their queues, few do not"
         ),
         f"asked for: {goal:g} % within the objectives",
+        _judge_text(chosen),
         *tried,
     )
     replicas = chosen.verdict.replicas
@@ -125,9 +127,22 @@ def replicas_step(chosen: Offer, load: Load, tier: TierPolicy) -> Step:
     return Step(name="replicas", value=float(replicas), reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic)
 
 
+def _judge_text(chosen: Offer) -> str:
+    """Return who decided the number."""
+    verdict = chosen.verdict
+    if not verdict.requests:
+        return f"the closed form proposes {verdict.proposed} and decides"
+    agrees = "as" if verdict.proposed == verdict.replicas else "not"
+    return (
+        f"a simulation of {verdict.requests} requests for each number decides, {agrees} the {verdict.proposed} "
+        "that the closed form proposes:"
+    )
+
+
 def _with_count(chosen: Offer, load: Load, tier: TierPolicy, count: int, attained: float) -> str:
     """Return what so many replicas would give: probability, percentiles and cost."""
-    predicted = expected(chosen.candidate, workload_of(load), load, tier.objectives, count, 1.0)
+    judge = simulated if chosen.verdict.requests else closed_form
+    predicted = expected(chosen.candidate, workload_of(load), load, tier.objectives, count, 1.0, judge)
     each = chosen.replica_usd_per_s
     cost = "" if each is None else f", {usd_per_h_from_usd_per_s(each * count):.2f} $/h"
     percentile = percent_from_ratio(tier.objectives.percentile_ratio)

@@ -14,7 +14,7 @@ from poolwright.planner.outcome import Load
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.prices import price_usd_per_s
 from poolwright.planner.snapshot import Variant, VariantState
-from poolwright.planner.verify import Verdict, verified
+from poolwright.planner.verify import Judge, Verdict, closed_form, verified
 from poolwright.queueing.workload import Workload
 
 LIMITS_RATIO: Final = 0.9
@@ -78,6 +78,7 @@ def offer_of(
     candidate: Candidate,
     prices: Mapping[str, float],
     running: Sequence[VariantState] = (),
+    judge: Judge = closed_form,
 ) -> Offer:
     """Return a candidate's offer, with the limits that its running replicas have where those are good enough."""
     config = candidate.config
@@ -89,7 +90,7 @@ def offer_of(
         as_is = with_limits(candidate, workload, tier.objectives, sequences=sequences, tokens=tokens)
         if as_is.limits.rate_per_s >= LIMITS_RATIO * candidate.limits.rate_per_s:
             candidate = as_is
-    verdict = verified(candidate, workload, load, tier.objectives)
+    verdict = verified(candidate, workload, load, tier.objectives, judge)
     each_usd_per_s = usd_per_s(config, price_usd_per_s(config.accelerator, prices))
     return Offer(
         candidate=candidate,

@@ -20,6 +20,8 @@ from poolwright.planner.arithmetic import (
     shortfall,
 )
 from poolwright.planner.candidates import Candidate, Rejected, workload_of
+from poolwright.planner.confirm import confirmed
+from poolwright.planner.judge import simulated
 from poolwright.planner.offer import Offer, least_cost, offer_of, variant_of
 from poolwright.planner.outcome import Load, RunnerUp, Step
 from poolwright.planner.policy import TierPolicy
@@ -74,6 +76,11 @@ def optimised(
     offers = _offers(tier, load, found, running, prices)
     if not offers:
         return _nothing(tier, load, found, rejected)
+    offers = confirmed(
+        offers,
+        lambda offer: offer_of(tier, load, offer.candidate, prices, running, simulated),
+        None if current is None else current.variant,
+    )
     best = offers[0]
     kept = next((each for each in offers if current is not None and each.variant == current.variant), None)
     is_changing = current is not None and current.unschedulable == 0 and sum(each.wanted > 0 for each in running) > 1

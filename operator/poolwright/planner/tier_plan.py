@@ -13,6 +13,7 @@ from poolwright.perf.memory import weight_bytes
 from poolwright.perf.replica import ReplicaConfig, ReplicaError
 from poolwright.planner.candidates import Candidate, Rejected, candidates, with_limits, workload_of
 from poolwright.planner.ceilings import ReplicaCost
+from poolwright.planner.judge import simulated
 from poolwright.planner.menu import Option
 from poolwright.planner.optimise import Proposal
 from poolwright.planner.outcome import Load, Predicted, Step, TierPlan, VariantPlan
@@ -193,7 +194,7 @@ def _per_million(cost_usd_per_s: float | None, load: Load, share: float) -> floa
 def _predicted(tier: TierPolicy, load: Load, own: Granted, share: float) -> Predicted:
     if own.candidate is None or own.replicas < 1:
         return NOTHING
-    return expected(own.candidate, workload_of(load), load, tier.objectives, own.replicas, share)
+    return expected(own.candidate, workload_of(load), load, tier.objectives, own.replicas, share, simulated)
 
 
 NOTHING: Final = Predicted(

@@ -1,10 +1,11 @@
 """How many replicas a candidate needs, judged at R - 1, R and R + 1.
 
-The closed form proposes and, today, also judges; a simulation can take the judge's place without anybody else noticing.
+The closed form proposes; a judge decides: the closed form again for whoever only compares, a simulation (``judge``) for
+what is chosen.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -14,6 +15,7 @@ from poolwright.planner.outcome import Load, Predicted
 from poolwright.queueing.objectives import Objectives
 from poolwright.queueing.predict import predict
 from poolwright.queueing.sizing import attainments, smallest_replicas
+from poolwright.queueing.station import Station
 from poolwright.queueing.workload import Arrivals, RateDistribution, Workload
 
 LEAST_RATE_PER_S: Final = 1e-3
@@ -33,29 +35,62 @@ MOST_REPLICAS: Final = 16_384
 """Largest number searched: beyond any fleet."""
 
 
+MOST_MOVES: Final = 16
+"""Replicas by which a judge may correct the closed form at least [1]; of larger pools, half their size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a judge says of a number of replicas.
+
+    Attributes
+    ----------
+    probability
+        The least at any objective.
+    requests
+        How many were simulated; 0 where none was.
+    ttft_s, itl_s, end_to_end_s
+        At the objectives' percentile [s]; None where the judge does not know.
+    """
+
+    probability: float
+    requests: int = 0
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    end_to_end_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Smallest number of replicas that meets the objectives, and the probability at R - 1, R and R + 1."""
+    """Smallest number of replicas that meets the objectives, and the probability at R - 1, R and R + 1.
+
+    ``proposed`` is what the closed form said, ``requests`` how many were simulated for each number; 0: none.
+    """
 
     replicas: int
     is_feasible: bool
     attainment: tuple[tuple[int, float], ...]
+    proposed: int
+    requests: int = 0
 
 
-Judge = Callable[[Candidate, Workload, Arrivals | RateDistribution, Objectives, Sequence[int]], Sequence[float]]
-"""Least probability at any objective for each number of replicas."""
+Judge = Callable[
+    [Station, Workload, Arrivals | RateDistribution, Objectives, tuple[int, ...]],
+    tuple[Judged, ...],
+]
+"""What is to be expected of each number of replicas."""
 
 
 def closed_form(
-    candidate: Candidate,
+    station: Station,
     workload: Workload,
     rates: Arrivals | RateDistribution,
     objectives: Objectives,
-    replicas: Sequence[int],
-) -> Sequence[float]:
+    replicas: tuple[int, ...],
+) -> tuple[Judged, ...]:
     """Return the closed form's probabilities."""
-    found = attainments(candidate.station, workload, rates, objectives, replicas)
-    return tuple(float(each) for each in found)
+    found = attainments(station, workload, rates, objectives, replicas)
+    return tuple(Judged(probability=float(each)) for each in found)
 
 
 def rates_of(load: Load, share: float = 1.0) -> Arrivals | RateDistribution:
@@ -78,54 +113,93 @@ def verified(
     candidate: Candidate, workload: Workload, load: Load, objectives: Objectives, judge: Judge = closed_form
 ) -> Verdict:
     """Return the smallest number of replicas, moved until the judge agrees that one fewer does not do."""
-    return _verified(Same(candidate), Same(workload), rates_of(load), objectives, judge)
+    return verdict_of(candidate.station, workload, rates_of(load), objectives, judge)
+
+
+def verdict_of(
+    station: Station, workload: Workload, rates: Arrivals | RateDistribution, objectives: Objectives, judge: Judge
+) -> Verdict:
+    """Return the same for any station and rates."""
+    return _verified(Same(station), Same(workload), rates, objectives, judge)
 
 
 @lru_cache(maxsize=MEMO)
 def _verified(
-    same: Same[Candidate],
+    same: Same[Station],
     work: Same[Workload],
     rates: Arrivals | RateDistribution,
     objectives: Objectives,
     judge: Judge,
 ) -> Verdict:
-    candidate, workload = same.value, work.value
-    proposed = smallest_replicas(candidate.station, workload, rates, objectives, most=MOST_REPLICAS)
-    replicas = proposed.replicas
+    station, workload = same.value, work.value
+    proposed = smallest_replicas(station, workload, rates, objectives, most=MOST_REPLICAS)
+    seen: dict[int, Judged] = {}
+
+    def judged(count: int) -> Judged:
+        if count not in seen:
+            (seen[count],) = judge(station, workload, rates, objectives, (count,))
+        return seen[count]
+
+    def is_enough(count: int) -> bool:
+        return judged(count).probability >= objectives.percentile_ratio
+
+    replicas = _moved(proposed.replicas, is_enough) if proposed.is_feasible else proposed.replicas
     around = [count for count in (replicas - 1, replicas, replicas + 1) if count >= 1]
-    attained = dict(zip(around, judge(candidate, workload, rates, objectives, around), strict=True))
-    enough = [count for count, share in attained.items() if share >= objectives.percentile_ratio]
     return Verdict(
-        replicas=min(enough, default=replicas),
-        is_feasible=proposed.is_feasible and bool(enough),
-        attainment=tuple(attained.items()),
+        replicas=replicas,
+        is_feasible=proposed.is_feasible and is_enough(replicas),
+        attainment=tuple((count, judged(count).probability) for count in around),
+        proposed=proposed.replicas,
+        requests=max(judged(count).requests for count in around),
     )
 
 
+def _moved(proposed: int, is_enough: Callable[[int], bool]) -> int:
+    """Return the number at which one fewer does not do, the first that is found from the proposal on.
+
+    The proposal itself where none near it does.
+    """
+    count = proposed
+    while count > 1 and is_enough(count - 1):
+        count -= 1
+    most = proposed + max(MOST_MOVES, proposed // 2)
+    while count < most and not is_enough(count):
+        count += 1
+    return count if is_enough(count) else proposed
+
+
 def expected(
-    candidate: Candidate, workload: Workload, load: Load, objectives: Objectives, count: int, share: float
+    candidate: Candidate,
+    workload: Workload,
+    load: Load,
+    objectives: Objectives,
+    count: int,
+    share: float,
+    judge: Judge = closed_form,
 ) -> Predicted:
-    """Return what the model expects of ``count`` replicas that carry a share of a load."""
-    return _expected(Same(candidate), Same(workload), rates_of(load, share), objectives, count)
+    """Return what is expected of ``count`` replicas that carry a share of a load; what the judge knows, it says."""
+    return _expected(Same(candidate.station), Same(workload), rates_of(load, share), objectives, count, judge)
 
 
 @lru_cache(maxsize=MEMO)
 def _expected(
-    same: Same[Candidate],
+    same: Same[Station],
     work: Same[Workload],
     rates: Arrivals | RateDistribution,
     objectives: Objectives,
     replicas: int,
+    judge: Judge,
 ) -> Predicted:
-    prediction = predict(same.value.station, work.value, rates, replicas=replicas)
+    prediction = predict(same.value, work.value, rates, replicas=replicas)
+    (judged,) = judge(same.value, work.value, rates, objectives, (replicas,))
     percentile = objectives.percentile_ratio
     return Predicted(
-        ttft_s=prediction.ttft_s(percentile),
-        itl_s=prediction.itl_s(percentile),
-        end_to_end_s=prediction.end_to_end_s(percentile),
+        ttft_s=prediction.ttft_s(percentile) if judged.ttft_s is None else judged.ttft_s,
+        itl_s=prediction.itl_s(percentile) if judged.itl_s is None else judged.itl_s,
+        end_to_end_s=prediction.end_to_end_s(percentile) if judged.end_to_end_s is None else judged.end_to_end_s,
         utilisation_ratio=prediction.utilisation_ratio,
         kv_utilisation_ratio=prediction.kv_utilisation_ratio,
         mean_batch=prediction.mean_batch,
         capacity_per_s=prediction.capacity_per_s,
-        attainment_ratio=min(prediction.attainment(objectives).values()),
+        attainment_ratio=judged.probability,
     )

@@ -35,7 +35,7 @@ class ItlDistribution:
         self._decode_s = state.decode_s(batch)
         self._room = np.maximum(state.chunk - batch, 1.0)
         self._weights = np.maximum(batch, 1e-9)
-        wanted = state.rate_per_s * moments.in1 * self._decode_s / (1.0 - state.rho_prefill)
+        wanted = state.beside * state.rate_per_s * moments.in1 * self._decode_s / (1.0 - state.rho_prefill)
         self._intensity = self._solve(np.minimum(wanted, self._room * (1.0 - 1e-6)))
 
     def probability(self, objective_s: ArrayLike) -> Array:

@@ -56,6 +56,8 @@ class Steady:
         Shares of time that prefill alone, and all work, take.
     fluctuation
         F: variance of the batch relative to a product-form station.
+    beside
+        Share of the mean prefill that those feel who decode.
     itl_s, batch, batch_variance
         Mean time between tokens [s], mean batch and its variance.
     pool_dispersion, replica_dispersion
@@ -77,6 +79,7 @@ class Steady:
     rho: Array
     fluctuation: Array
     pool_fluctuation: Array
+    beside: Array
     itl_s: Array
     batch: Array
     batch_variance: Array
@@ -139,9 +142,11 @@ def steady(
     share, per_replica = _dispersions(dispersion, pool, routing, moments.eta)
     batch = np.minimum(rate * moments.m * grid.decode_s(np.ones_like(rate)), usable)
     step = grid.decode_s(batch)
+    is_least = routing is Routing.LEAST_REQUESTS
     for _ in range(ROUNDS):
         law = _secants(grid, moments, batch, rate, chunk, step)
-        itl, spread, alone = _itl(law, moments, rate, share, pool if routing is Routing.LEAST_REQUESTS else 1.0)
+        beside = _beside(batch, pool, routing)
+        itl, spread, alone = _itl(law, moments, rate, share, pool if is_least else 1.0, beside)
         previous, before, step = batch, step, law.step_s
         batch = (1.0 - DAMPING) * batch + DAMPING * np.minimum(rate * moments.m * itl, usable)
         if np.all((np.abs(batch - previous) <= CONVERGED * batch) & (np.abs(step - before) <= CONVERGED * step)):
@@ -161,6 +166,7 @@ def steady(
         rho=law.rho,
         fluctuation=spread,
         pool_fluctuation=alone,
+        beside=beside,
         itl_s=itl,
         batch=batch,
         batch_variance=np.maximum(variance, 1e-12),
@@ -209,14 +215,29 @@ def _secants(grid: StepGrid, moments: Moments, batch: Array, rate: Array, chunk:
     )
 
 
-def _itl(law: _Law, moments: Moments, rate: Array, dispersion: Array, pooled: ArrayLike) -> tuple[Array, Array, Array]:
+def _beside(batch: Array, replicas: Array, routing: Routing) -> Array:
+    """Return which share of the mean prefill those feel who decode [ratio].
+
+    Least requests sends prompts to replicas with fewer sequences than the mean: E[n l(n)] / (N l) is 1 - (1 - var/N)/N
+    by detailed balance, with the variance that is left of a single replica's.
+    """
+    if routing is not Routing.LEAST_REQUESTS:
+        return np.ones_like(batch)
+    left = np.where(replicas > 1.0, np.maximum(1.0 / replicas, LEAST_DISPERSION), 1.0)
+    return np.asarray(1.0 - (1.0 - left) / np.maximum(batch, 1.0))
+
+
+def _itl(
+    law: _Law, moments: Moments, rate: Array, dispersion: Array, pooled: ArrayLike, beside: Array
+) -> tuple[Array, Array, Array]:
     """Return the mean ITL [s] and the fluctuation of one replica's and of the pool's batch; equations (9.4), (9.5)."""
     free = 1.0 - law.rho_prefill
     excess = (dispersion + law.rho_prefill**2 * moments.ci2) / free**2
     alone = np.maximum(1.0 + (excess - 1.0) * moments.eta, 0.05)
     spread = alone / np.asarray(pooled, dtype=np.float64)
     context = rate * moments.m * law.context_slope_s**2 * moments.sc2 / free
-    itl = (law.base_s + law.slope_s * spread + context) / np.maximum(1.0 - law.rho, 1e-6)
+    felt = law.rho - (1.0 - beside) * law.rho_prefill
+    itl = (law.base_s + law.slope_s * spread + context) / np.maximum(1.0 - felt, 1e-6)
     # No step is shorter than one sequence's.
     return np.maximum(itl, law.base_s + law.slope_s), spread, alone
 

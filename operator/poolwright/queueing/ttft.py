@@ -21,9 +21,8 @@ class TtftDistribution:
 
     def __init__(self, state: Steady, moments: Moments, slots: SlotWait) -> None:
         batch = batch_nodes(state)
-        decode = state.decode_s(batch)
         room = np.maximum(state.chunk - batch, 1.0)
-        price = state.price_s + decode / room
+        price = state.grid.seconds(batch, room) / room
         rate = state.rate_per_s
         self._own_s = _own_s(state, moments, batch, room)  # (bins, 3, ...)
         found, more_s = _found_s(state, moments, batch, room)
@@ -102,8 +101,9 @@ def _prefill_wait(state: Steady, moments: Moments, price: Array) -> tuple[Array,
     free = np.maximum(1.0 - rate * price * moments.in1, 1e-6)
     in2 = moments.in2 + np.maximum(single - 1.0, 0.0) * moments.in1**2
     mean = rate * price**2 * in2 / (2.0 * free) + np.maximum(single - 1.0, 0.0) / 2.0 * moments.in1 * price
-    mean = mean * _evenness(single, 1.0 - free, moments.ci2)
-    return mean, mean**2 + rate * price**3 * moments.in3 / (3.0 * free)
+    # A replica that computes a prompt has a request more than others, and is chosen less.
+    mean = mean * state.beside * _evenness(single, 1.0 - free, moments.ci2)
+    return mean, mean**2 + state.beside * rate * price**3 * moments.in3 / (3.0 * free)
 
 
 def _evenness(dispersion: Array, load: Array, service_cv2: float) -> Array:

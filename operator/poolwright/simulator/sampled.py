@@ -27,6 +27,10 @@ MOST_WARM_UP_RATIO: Final = 0.5
 """Share of requests that warming up may take at most [ratio]: an overloaded pool is never warm."""
 
 
+GROWING: Final = 0.03
+"""Share of arrivals by which the queue grows in overload [ratio]: at 3 % of overload; chance moves thousands less."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """Requests at unit rate: gaps before each [in mean gaps], and lengths [tokens]."""
@@ -78,15 +82,26 @@ class Seen:
         Times between tokens, in the bins of ``gaps``.
     batch
         Mean sequences in a replica's batch that decode.
+    growth_ratio
+        Requests that still wait for their first token at the end, less those at half time, over arrivals between.
     """
 
     ttft_s: Floats
     end_to_end_s: Floats
     gaps: Integers
     batch: float
+    growth_ratio: float
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the queue grew to the end: whoever comes later waits longer, whatever was seen so far."""
+        return self.growth_ratio > GROWING
 
     def attainment(self, objectives: Objectives) -> dict[str, float]:
-        """Return the share within each stated objective, by its name."""
+        """Return the share within each stated objective, by its name; 0 in overload, as if it lasted for ever."""
+        if self.is_overloaded:
+            names = {"ttft": objectives.ttft_s, "itl": objectives.itl_s, "end_to_end": objectives.end_to_end_s}
+            return {name: 0.0 for name, goal_s in names.items() if goal_s is not None}
         found = {}
         if objectives.ttft_s is not None:
             found["ttft"] = float(np.mean(self.ttft_s <= objectives.ttft_s))
@@ -183,4 +198,10 @@ def _seen(requests: Arrivals, outcome: Outcome, warm_s: float, span_s: float, re
         end_to_end_s=outcome.finish_s[counted] - came_s,
         gaps=outcome.gaps,
         batch=decoding_s / ((span_s - warm_s) * replicas),
+        growth_ratio=_growth(requests.time_s, outcome.first_token_s, (warm_s + span_s) / 2.0, span_s),
     )
+
+
+def _growth(came_s: Floats, first_token_s: Floats, half_s: float, end_s: float) -> float:
+    came, served = (np.count_nonzero((times > half_s) & (times <= end_s)) for times in (came_s, first_token_s))
+    return float(came - served) / max(came, 1)
