@@ -17,7 +17,7 @@ BIN = 1.06
 """Mean lengths are rounded to bins of 5 % before limits are scanned."""
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     st.sampled_from(["h100-sxm", "l40s", "l4"]),
     st.sampled_from([100.0, 1000.0, 8000.0]),
