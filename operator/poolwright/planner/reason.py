@@ -55,6 +55,8 @@ class Reason(StrEnum):
     """The pool is paused: nothing is planned or touched."""
     CHEAPEST = "Cheapest"
     """The variant meets the objectives at the lowest cost."""
+    FLEET = "Fleet"
+    """Pools compete for what they share: it is worth more to another pool, which the message names."""
 
 
 class Binding(StrEnum):
