@@ -1,11 +1,16 @@
 """Which format a checkpoint's ``quantization_config`` names."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from torch import Tensor
 
-from poolwright.engine.checkpoint import Checkpoint, CheckpointError
+from poolwright.engine.checkpoint import Checkpoint
+from poolwright.engine.formats.awq import awq
+from poolwright.engine.formats.compressed_tensors import compressed_tensors
+from poolwright.engine.formats.fields import refusal
+from poolwright.engine.formats.fp8 import fp8
+from poolwright.engine.formats.gptq import gptq
 from poolwright.engine.formats.plain import Plain
 from poolwright.engine.formats.quantised import QuantisedWeight
 
@@ -23,6 +28,15 @@ class WeightReader(Protocol):
         """
 
 
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], WeightReader]]] = {
+    "awq": awq,
+    "compressed-tensors": compressed_tensors,
+    "fp8": fp8,
+    "gptq": gptq,
+}
+"""How each ``quant_method`` is read."""
+
+
 def weight_reader(quantisation: Mapping[str, Any] | None) -> WeightReader:
     """Return the reader for a checkpoint.
 
@@ -33,4 +47,7 @@ def weight_reader(quantisation: Mapping[str, Any] | None) -> WeightReader:
     """
     if quantisation is None:
         return Plain()
-    raise CheckpointError(f"config.json: quantization_config: quant_method {quantisation.get('quant_method')!r}")
+    method = str(quantisation.get("quant_method"))
+    if method not in _READERS:
+        raise refusal("quant_method", method, f"one of {', '.join(_READERS)} is needed")
+    return _READERS[method](quantisation)
