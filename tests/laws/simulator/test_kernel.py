@@ -164,18 +164,7 @@ def seen_by_kernel(outcome: Outcome) -> dict[tuple[str, int], float]:
     return seen
 
 
-@given(
-    requests=rows,
-    pool=pools,
-    seed=st.integers(0, 9),
-    until_s=st.floats(0.01, 0.6) | st.just(math.inf),
-    with_priority=st.booleans(),
-    with_cache=st.booleans(),
-)
-def test_the_kernel_does_what_the_engines_own_scheduler_does(
-    requests: Rows, pool: Pool, seed: int, until_s: float, *, with_priority: bool, with_cache: bool
-) -> None:
-    coming = arrivals(requests, with_priority=with_priority, with_cache=with_cache)
+def assert_agreement(coming: Arrivals, pool: Pool, seed: int, until_s: float) -> Outcome:
     outcome = simulate(coming, pool, LAW, seed=seed, until_s=until_s)
     targets = (np.random.PCG64(seed).random_raw(len(coming)) % np.uint64(pool.replicas)).tolist()
     expected = Reference(pool, targets, until_s).serve(coming)
@@ -198,3 +187,34 @@ def test_the_kernel_does_what_the_engines_own_scheduler_does(
         for kind, counts in totals.items():
             assert expected.get((kind, index), 0) == counts[index], kind
         assert expected.get(("busy", index), 0.0) == pytest.approx(outcome.busy_s[index], abs=1e-9)
+    return outcome
+
+
+@given(
+    requests=rows,
+    pool=pools,
+    seed=st.integers(0, 9),
+    until_s=st.floats(0.01, 0.6) | st.just(math.inf),
+    with_priority=st.booleans(),
+    with_cache=st.booleans(),
+)
+def test_the_kernel_does_what_the_engines_own_scheduler_does(
+    requests: Rows, pool: Pool, seed: int, until_s: float, *, with_priority: bool, with_cache: bool
+) -> None:
+    assert_agreement(arrivals(requests, with_priority=with_priority, with_cache=with_cache), pool, seed, until_s)
+
+
+@pytest.mark.parametrize("routing", Routing)
+def test_they_agree_where_blocks_are_short_and_many_lose_theirs(routing: Routing) -> None:
+    # Five answers of 20 to 30 tokens outgrow 72 tokens of cache: preempted ones wait while others come.
+    random = np.random.default_rng(3)
+    count = 150
+    coming = Arrivals(
+        time_s=np.repeat(np.cumsum(random.exponential(0.035, count // 3)), 3),
+        input_tokens=random.integers(9, 30, count),
+        output_tokens=random.integers(20, 31, count),
+        cached_tokens=np.tile([0, 0, 1, 1, 1], count // 5) * 9,
+    )
+    pool = Pool(replicas=3, max_num_seqs=6, max_num_batched_tokens=24, blocks=18, block_tokens=4, routing=routing)
+    outcome = assert_agreement(coming, pool, 0, math.inf)
+    assert outcome.preemptions.sum() > count // 3
