@@ -9,7 +9,7 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast test-engine check format generate bench bench-simulator validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench bench-simulator bench-planner validate e2e lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -61,11 +61,15 @@ format: setup ## Format the code
 bench: setup ## Benchmarks (ratios taken in one run)
 	@for b in bench/*.py; do $(BIN)/python $$b || exit 1; done
 
+bench-planner: setup ## A thousand pools over 20 accelerators: time, bound, what simpler planners pay; the last line is JSON
+	@$(BIN)/python bench/planner.py
+
 bench-simulator: setup ## An hour of a trace in POOLWRIGHT_TRACES through the simulation kernel; the last line is JSON
 	@$(BIN)/python bench/simulator.py
 
 validate: setup ## Score the model against published measurements in POOLWRIGHT_MEASUREMENTS, write docs/validation.md
 	@$(BIN)/python -m modelreport
+	@$(BIN)/python -m queuereport
 
 e2e: setup ## End-to-end tests on CLUSTER=embedded|kind|current
 	@$(BIN)/pytest tests/e2e $(ARGS)
