@@ -15,7 +15,7 @@ _TYPES: Final[Mapping[int, str]] = {
     HTTPStatus.GATEWAY_TIMEOUT: "timeout_error",
     HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
 }
-_UNION_MEMBERS: Final = ("str", "int")
+_UNION_MEMBERS: Final = ("str", "int", "TextPart")
 """What pydantic puts into an error's place for the member of a union that it tried."""
 
 
@@ -99,24 +99,32 @@ def timed_out(limit_s: float) -> ApiError:
 
 
 def malformed(error: ValidationError, descriptions: Mapping[str, str]) -> ApiError:
-    """Return the error for a body that does not validate; names the first field at fault and what it should be."""
-    first = error.errors(include_url=False)[0]
+    """Return the error for a body that does not validate.
+
+    Names the first field at fault and, from ``descriptions`` of every field there is, what it should be.
+    """
+    errors = error.errors(include_url=False)
+    # Each member of a union says what it misses; the one that came deepest is the one that was meant.
+    same_field = (each for each in errors if each["loc"][:1] == errors[0]["loc"][:1])
+    first = max(same_field, key=lambda each: (len(each["loc"]), not each["type"].endswith("_type")))
     if first["type"] == "json_invalid":
         return bad_request(f"the body is no JSON: {first['ctx']['error']}", code="invalid_json")
     param = _path(first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if not param:
-        return bad_request(f"the body: {message}", code="invalid_value")
+        # What fields say together begins with the one at fault.
+        named = message.partition(" ")[0]
+        return bad_request(message, param=named if named in descriptions else None, code="invalid_value")
     wanted = descriptions.get(param.partition(".")[0])
     code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
     return bad_request(f"{param}: {message}{f' ({wanted})' if wanted else ''}", param=param, code=code)
 
 
 def _path(loc: Sequence[str | int]) -> str:
-    """Return field and places as a path; names of union members, which follow a field that has none, are no fields."""
-    steps = [str(step) for step in loc[:1]]
-    for step in loc[1:]:
-        if isinstance(step, str) and (step in _UNION_MEMBERS or not step.isidentifier()):
-            break
-        steps.append(str(step))
+    """Return field and places as a path; what pydantic puts between them for members of a union is left out."""
+    steps = [
+        str(step)
+        for at, step in enumerate(loc)
+        if at == 0 or isinstance(step, int) or (step.isidentifier() and step not in _UNION_MEMBERS)
+    ]
     return ".".join(steps)

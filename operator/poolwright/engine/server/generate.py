@@ -23,6 +23,8 @@ STREAM_HEADERS: Final = {
     "X-Accel-Buffering": "no",
 }
 """Of a stream; the last one keeps proxies from collecting it."""
+ARRIVED_S: Final = web.RequestKey("arrived_s", float)
+"""When a request came [s, monotonic]."""
 STREAM_END: Final = b"data: [DONE]\n\n"
 
 
@@ -38,7 +40,7 @@ async def answered(
 ) -> web.StreamResponse:
     """Return the response to a request, complete; a client that leaves cancels this, which aborts the generations."""
     head = {"id": ask.name, "created": int(time.time()), "model": model}
-    with Answer(service, ask, request["arrived_s"]) as answer:
+    with Answer(service, ask, request[ARRIVED_S]) as answer:
         if streams:
             return await _streamed(request, answer, dialect, head, tells_usage=tells_usage)
         return await _whole(answer, dialect, head)

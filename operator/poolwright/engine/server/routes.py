@@ -14,10 +14,11 @@ from poolwright.engine.server.asking import ask_of, priority_of
 from poolwright.engine.server.chat import ConversationError
 from poolwright.engine.server.dialect import ChatDialect, PlainDialect
 from poolwright.engine.server.errors import ApiError, bad_request, malformed, not_served
-from poolwright.engine.server.generate import answered, json_response
+from poolwright.engine.server.generate import ARRIVED_S, answered, json_response
 from poolwright.engine.server.metrics import CONTENT_TYPE
 from poolwright.engine.server.schema import (
     MAX_CHOICES,
+    NOT_SERVED,
     Body,
     ChatBody,
     CompletionBody,
@@ -173,7 +174,7 @@ async def read(request: web.Request, kind: type[SomeBody]) -> SomeBody:
     ApiError
         It is no JSON, not what the route reads, or came too slowly.
     """
-    request["arrived_s"] = time.monotonic()
+    request[ARRIVED_S] = time.monotonic()
     try:
         async with asyncio.timeout(READ_S):
             content = await request.read()
@@ -184,7 +185,9 @@ async def read(request: web.Request, kind: type[SomeBody]) -> SomeBody:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        descriptions = {name: info.description for name, info in kind.model_fields.items() if info.description}
+        descriptions = dict.fromkeys(NOT_SERVED, "") | {
+            name: info.description or "" for name, info in kind.model_fields.items()
+        }
         raise malformed(error, descriptions) from error
 
 

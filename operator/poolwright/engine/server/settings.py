@@ -68,7 +68,9 @@ class Settings(BaseModel):
     admin_host: str = Field(default="127.0.0.1", description="address of the admin routes")
     admin_port: Port | None = Field(default=None, description="port of the admin routes; default: there are none")
     admin_token_file: Path | None = Field(default=None, description="file with the admin routes' bearer token")
-    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
 
     @model_validator(mode="after")
     def _agrees(self) -> "Settings":
