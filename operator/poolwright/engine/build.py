@@ -7,12 +7,14 @@ from typing import Final
 import torch
 
 from poolwright.engine.checkpoint import open_checkpoint
+from poolwright.engine.formats.on_load import WeightFormat
 from poolwright.engine.generation import OnStep
 from poolwright.engine.kv_cache import affordable_blocks, kv_cache
 from poolwright.engine.loop import Engine
 from poolwright.engine.memory import available_bytes
 from poolwright.engine.model.config import ModelConfig
-from poolwright.engine.model.weights import load_decoder
+from poolwright.engine.model.cpu_linear import has_fast_bfloat16
+from poolwright.engine.model.weights import load_decoder, to_format, unchanged
 from poolwright.engine.runner import Runner
 from poolwright.engine.scheduler import Limits
 
@@ -29,6 +31,8 @@ class EngineOptions:
         Directory of the checkpoint.
     dtype
         Of activations and plain weights: ``float32``, ``bfloat16``, ``float16``, or ``auto``: as the device likes it.
+    weight_format
+        What plain matrices of the layers are quantised to while loading; None: they stay plain.
     block_tokens
         Tokens of one KV block.
     kv_cache_memory_bytes
@@ -45,6 +49,7 @@ class EngineOptions:
 
     model: Path
     dtype: str = "auto"
+    weight_format: WeightFormat | None = None
     block_tokens: int = 16
     kv_cache_memory_bytes: float | None = None
     kv_cache_memory_ratio: float = 0.5
@@ -69,7 +74,8 @@ def open_engine(options: EngineOptions, on_step: OnStep | None = None) -> Engine
     device = torch.device("cpu")
     checkpoint = open_checkpoint(options.model)
     dtype = activation_dtype(options.dtype)
-    decoder = load_decoder(checkpoint, dtype=dtype, device=device)
+    transform = unchanged if options.weight_format is None else to_format(options.weight_format)
+    decoder = load_decoder(checkpoint, dtype=dtype, device=device, transform=transform)
     blocks = _blocks(options, decoder.config, dtype)
     cache = kv_cache(decoder.config, blocks, options.block_tokens, dtype, device, kv_heads=decoder.kv_heads)
     return Engine(
@@ -85,7 +91,7 @@ def open_engine(options: EngineOptions, on_step: OnStep | None = None) -> Engine
 def activation_dtype(name: str) -> torch.dtype:
     """Return the data type that a name stands for; ``auto`` is bfloat16 where the processor multiplies it by itself."""
     if name == "auto":
-        return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32  # noqa: SLF001
+        return torch.bfloat16 if has_fast_bfloat16() else torch.float32
     if name not in DTYPES:
         raise ValueError(f"dtype {name} is none of auto, {', '.join(DTYPES)}")
     return DTYPES[name]

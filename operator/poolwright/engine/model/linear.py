@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from poolwright.engine.formats.quantised import QuantisedWeight, can_stack, stacked
+from poolwright.engine.model.cpu_linear import integer_linear, packed_linear
 
 Weight: TypeAlias = Tensor | QuantisedWeight
 
@@ -44,22 +45,6 @@ class PlainLinear:
         return functional.linear(inputs, self.weight, self.bias)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """Several layers of the same inputs, their outputs one after another."""
-
-    parts: tuple[Linear, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Memory of all."""
-        return sum(part.bytes for part in self.parts)
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return (tokens, outputs) for (tokens, inputs)."""
-        return torch.cat([part(inputs) for part in self.parts], dim=-1)
-
-
 def linear(weights: Sequence[Weight], bias: Tensor | None, dtype: torch.dtype, device: torch.device) -> Linear:
     """Return one layer for matrices of the same inputs, their outputs one after another.
 
@@ -74,16 +59,17 @@ def linear(weights: Sequence[Weight], bias: Tensor | None, dtype: torch.dtype, d
     device
         Where it runs.
     """
+    own_bias = None if bias is None else bias.to(device=device, dtype=dtype)
     quantised = [weight for weight in weights if isinstance(weight, QuantisedWeight)]
     if len(quantised) == len(weights) and can_stack(quantised):
-        return _quantised(stacked(quantised), bias, dtype, device)
-    plain = torch.cat([each.dequantised(dtype) if isinstance(each, QuantisedWeight) else each for each in weights])
-    return PlainLinear(weight=plain.to(device=device, dtype=dtype), bias=_bias(bias, dtype, device))
+        fast = integer_linear(stacked(quantised), own_bias) if device.type == "cpu" else None
+        if fast is not None:
+            return fast
+    plain = [each.dequantised(dtype) if isinstance(each, QuantisedWeight) else each.to(dtype) for each in weights]
+    return plain_linear((plain[0] if len(plain) == 1 else torch.cat(plain)).to(device), own_bias)
 
 
-def _bias(bias: Tensor | None, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-    return None if bias is None else bias.to(device=device, dtype=dtype)
-
-
-def _quantised(weight: QuantisedWeight, bias: Tensor | None, dtype: torch.dtype, device: torch.device) -> Linear:
-    return PlainLinear(weight=weight.dequantised(dtype).to(device), bias=_bias(bias, dtype, device))
+def plain_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
+    """Return a layer of plain weights (outputs, inputs), already where they are needed and of the right data type."""
+    packed = packed_linear(weight, bias) if weight.device.type == "cpu" else None
+    return packed or PlainLinear(weight=weight, bias=bias)

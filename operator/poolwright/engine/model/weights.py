@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from poolwright.engine.checkpoint import Checkpoint
+from poolwright.engine.formats.on_load import WeightFormat, quantised
+from poolwright.engine.formats.quantised import QuantisedWeight
 from poolwright.engine.formats.reader import WeightReader, weight_reader
 from poolwright.engine.model.config import Experts, ModelConfig, model_config
 from poolwright.engine.model.decoder import Decoder, Layer
 from poolwright.engine.model.feed_forward import DenseMlp, SparseMlp
-from poolwright.engine.model.linear import Linear, PlainLinear, Weight, linear
+from poolwright.engine.model.linear import Linear, Weight, linear, plain_linear
 from poolwright.engine.model.rope import inverse_frequencies
 
 Transform = Callable[[Weight], Weight]
@@ -52,6 +54,11 @@ class _Loader:
 def unchanged(weight: Weight) -> Weight:
     """Return a matrix as it was stored."""
     return weight
+
+
+def to_format(to: WeightFormat) -> Transform:
+    """Return what quantises plain matrices and leaves quantised ones as they are."""
+    return lambda weight: weight if isinstance(weight, QuantisedWeight) else quantised(weight, to)
 
 
 def load_decoder(
@@ -102,7 +109,7 @@ def load_decoder(
 def _head(loader: _Loader, embedding: Tensor) -> Linear:
     config = loader.config
     if config.is_tied:
-        return PlainLinear(weight=embedding)
+        return plain_linear(embedding)
     weight = loader.reader.weight(loader.checkpoint, "lm_head", (config.vocabulary, config.hidden))
     return linear([weight], None, loader.dtype, loader.device)
 
