@@ -57,26 +57,26 @@ class Scenario:
         return isinstance(self.rates, RateDistribution)
 
 
-def scenarios(count: int, seed: int) -> list[Scenario]:
-    """Return so many questions."""
+def scenarios(count: int, seed: int, largest: int = MOST_REPLICAS) -> list[Scenario]:
+    """Return so many questions, with loads for about ``largest`` replicas at most."""
     chance = np.random.Generator(np.random.PCG64(seed))
-    return list(islice(_endless(chance), count))
+    return list(islice(_endless(chance, largest), count))
 
 
-def _endless(chance: np.random.Generator) -> Iterator[Scenario]:
+def _endless(chance: np.random.Generator, largest: int) -> Iterator[Scenario]:
     while True:
-        found = _drawn(chance)
+        found = _drawn(chance, largest)
         if found is not None:
             yield found
 
 
-def _drawn(chance: np.random.Generator) -> Scenario | None:
+def _drawn(chance: np.random.Generator, largest: int) -> Scenario | None:
     """Return one question, None where nothing drawn could serve its model within its objectives."""
     model, accelerator = str(chance.choice(MODELS)), str(chance.choice(ACCELERATORS))
     degree = int(chance.choice(DEGREES))
     lengths, workload = workload_drawn(chance)
     goal = _goal_drawn(chance)
-    size = float(np.exp(chance.uniform(np.log(0.7), np.log(MOST_REPLICAS))))
+    size = float(np.exp(chance.uniform(np.log(0.7), np.log(largest))))
     default_limits, spread = bool(chance.random() < DEFAULT_SHARE), float(chance.choice([0.0, 0.0, 5.0, 20.0]))
     config = _config(model, accelerator, degree)
     if config is None:
