@@ -2,7 +2,7 @@
 
 Every number of replicas serves the same requests, drawn from constants and stretched to the load (common random
 numbers), so that verdicts differ by replicas and not by luck. The closed form says where to look; where that is an
-overload that nothing could be mistaken about, nothing is simulated. Equation (10.12) of docs/model.md.
+overload that nothing could be mistaken about, nothing is simulated. Equation (10.15) of docs/model.md.
 """
 
 import math
