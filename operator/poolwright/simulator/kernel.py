@@ -164,7 +164,7 @@ def _sample(jobs: Rows, site: Row, batch: Integers) -> None:
 
 
 @compiled
-def _advance(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, until_s: float) -> None:
+def advance(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, until_s: float) -> None:
     """Take every step that begins before a time, but leave a stretch whole that goes on after it."""
     while site.now_s < until_s and site.batch + site.waiting > 0:
         if site.planned == 0:
@@ -178,7 +178,7 @@ def _advance(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, unt
 
 
 @compiled
-def _cut(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, at_s: float) -> None:
+def cut(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, at_s: float) -> None:
     """Take those steps of the planned stretch that begin before a time; plan anew after it."""
     if site.planned and site.now_s < at_s:
         steps, time_s, _ = stretch(law.decode[site.batch], site.context, site.planned, at_s - site.now_s)
@@ -208,22 +208,22 @@ def run(law: Law, rules: Rules, jobs: Rows, sites: Rows, batches: Integers, targ
         for each in range(max(replica, 0), sites.size if replica < 0 else replica + 1):
             site = sites[each]
             if site.now_s < at_s and (site.planned == 0 or site.last_begin_s < at_s):
-                _advance(law, rules, jobs, site, batches[each], at_s)
+                advance(law, rules, jobs, site, batches[each], at_s)
             seen = float(site.batch + site.waiting)
             if rules.router != LEAST_REQUESTS:
-                _cut(law, rules, jobs, site, batches[each], at_s)
+                cut(law, rules, jobs, site, batches[each], at_s)
                 seen = load(law, rules, jobs, site, batches[each], arrived)
             if seen < least:
                 replica, least = each, seen
         site = sites[replica]
         if site.waiting < rules.max_queued:
-            _cut(law, rules, jobs, site, batches[replica], at_s)
+            cut(law, rules, jobs, site, batches[replica], at_s)
             if site.batch + site.waiting == 0:
                 site.now_s = max(site.now_s, at_s)
             jobs[arrived].replica = replica
             wait(jobs, site, arrived)
         arrived += 1
     for each in range(sites.size):
-        _advance(law, rules, jobs, sites[each], batches[each], until_s)
-        _cut(law, rules, jobs, sites[each], batches[each], until_s)
+        advance(law, rules, jobs, sites[each], batches[each], until_s)
+        cut(law, rules, jobs, sites[each], batches[each], until_s)
     return arrived

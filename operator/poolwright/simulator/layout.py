@@ -68,6 +68,7 @@ JOB: Final = np.dtype(
         ("generated", "i8"),  # when it last left a batch
         ("after", "i8"),  # who waits behind it
         ("replica", "i8"),
+        ("told", "i8"),  # whether its first token was counted, where that is done while the simulation goes on
         ("first_token_s", "f8"),
         ("finish_s", "f8"),
     ]
