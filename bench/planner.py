@@ -12,76 +12,30 @@ everybody can be served.
 
 import argparse
 import json
-import math
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from random import Random
+from dataclasses import replace
 from typing import Final
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from poolwright.hardware.accelerator import Accelerator
-from poolwright.hardware.catalogue import Catalogue, load_catalogue
-from poolwright.planner.candidates import Candidate
+from fleetreport.rivals import attained, best_type, greedy_columns, means_only, on_type
+from fleetreport.scenario import HOURS, Scenario, occupied, quotas, scenario_of
+from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.fleet import FleetPlan, plan_fleet
-from poolwright.planner.fleet_build import built
-from poolwright.planner.fleet_columns import Column, TierColumns, column, tier_columns, with_columns
+from poolwright.planner.fleet_columns import Column, tier_columns
 from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Supply
-from poolwright.planner.fleet_search import greedy
-from poolwright.planner.fleet_solve import Settings, unharmed
-from poolwright.planner.fleet_ways import Way
-from poolwright.planner.menu import Menu, Option, options_of
-from poolwright.planner.outcome import Load
-from poolwright.planner.policy import AcceleratorChoice, PoolPolicy, Scaling, TierPolicy
-from poolwright.queueing.classic import birth_death
-from poolwright.queueing.objectives import Objectives
-from poolwright.queueing.sizing import attainments
-from poolwright.queueing.workload import Array, Arrivals, Workload
+from poolwright.planner.fleet_solve import Settings
 
-POOLS, ACCELERATORS, SEED = 1000, 20, 1
-SHAPES: Final = (
-    ("meta-llama/Llama-3.1-8B-Instruct", 1000.0, 200.0, Objectives(ttft_s=0.8, itl_s=0.05)),
-    ("meta-llama/Llama-3.1-8B-Instruct", 4000.0, 300.0, Objectives(ttft_s=2.0, itl_s=0.08)),
-    ("Qwen/Qwen2.5-32B-Instruct", 1500.0, 300.0, Objectives(ttft_s=2.0, itl_s=0.08)),
-)
-"""Model, mean tokens of prompt and answer, objectives: what pools have in common."""
-QUOTA_RATIO: Final = 0.7
-"""Quota over what pools take when nothing is shared [ratio]: the best types are short, and all can still be served."""
+POOLS, ACCELERATORS = 1000, 20
 SHORT_RATIO: Final = 0.5
-"""The same where nothing else is to be had: some are not served."""
-MEDIAN_RATE_PER_S, SPREAD = 20.0, 1.0
-"""Rates of pools are log-normal: most small, some large."""
+"""Quota over what pools take alone where nothing else is to be had [ratio]: some are not served."""
 COMMON: Final = "h100-sxm"
 """The type that most fleets are made of."""
-HOURS: Final = (0, 6, 12, 18)
-QUEUE_RATIO: Final = 4.0
-"""Places in the queue of the means-only chain, in batches."""
-MOST_SWING: Final = 0.8
-"""Rates swing by up to this over a day, each pool with a share and an hour of its own [ratio]."""
 SECONDS_PER_H: Final = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """Pools with their rates in each hour looked at, and what they share."""
-
-    requests: tuple[FleetRequest, ...]
-    rates_per_s: dict[int, tuple[float, ...]]
-    limits: FleetLimits
-
-    def at(self, hour: int) -> tuple[FleetRequest, ...]:
-        """Return the pools with the rates of an hour."""
-        return tuple(with_rate(each, rate) for each, rate in zip(self.requests, self.rates_per_s[hour], strict=True))
-
-    def at_peak(self) -> tuple[FleetRequest, ...]:
-        """Return the pools with their largest rates."""
-        most = [max(rates) for rates in zip(*self.rates_per_s.values(), strict=True)]
-        return tuple(with_rate(each, rate) for each, rate in zip(self.requests, most, strict=True))
 
 
 def main() -> int:
@@ -138,93 +92,6 @@ def short(asked: Sequence[FleetRequest], free: FleetPlan) -> dict[str, object]:
     }
 
 
-def scenario_of(catalogue: Catalogue, pools: int, accelerators: int) -> Scenario:
-    """Return pools over the first so many priced accelerators, without anything shared yet."""
-    priced = sorted(
-        (
-            each
-            for each in catalogue.accelerators.values()
-            if each.price_usd_per_s and "bf16" in each.peak_flop_per_s and each.name != "cpu"
-        ),
-        key=lambda each: each.name,
-    )[:accelerators]
-    options: dict[str, tuple[Option, ...]] = {}
-    random = Random(SEED)  # noqa: S311 - repeatable, and nothing secret
-    requests, means, swings, starts = [], [], [], []
-    for number in range(pools):
-        requests.append(request_of(catalogue, number, random.randrange(len(SHAPES)), priced, options))
-        means.append(random.lognormvariate(math.log(MEDIAN_RATE_PER_S), SPREAD))
-        swings.append(random.uniform(0.0, MOST_SWING))
-        starts.append(random.uniform(0.0, 24.0))
-    rates = {
-        hour: tuple(
-            mean * (1.0 + swing * math.cos((hour - start) / 24.0 * math.tau))
-            for mean, swing, start in zip(means, swings, starts, strict=True)
-        )
-        for hour in HOURS
-    }
-    return Scenario(requests=tuple(requests), rates_per_s=rates, limits=FleetLimits())
-
-
-def request_of(
-    catalogue: Catalogue,
-    number: int,
-    shape: int,
-    accelerators: Sequence[Accelerator],
-    options: dict[str, tuple[Option, ...]],
-) -> FleetRequest:
-    """Return one pool of a shape, with any rate."""
-    name, inputs, outputs, objectives = SHAPES[shape]
-    policy = PoolPolicy(
-        namespace="bench",
-        name=f"pool-{number:04d}",
-        model=catalogue.model(name),
-        tiers=(TierPolicy(name="chat", objectives=objectives),),
-        accelerators=tuple(AcceleratorChoice(name=each.name) for each in accelerators),
-        max_tensor_parallel=4,
-        scaling=Scaling(max_replicas=10_000),
-    )
-    if name not in options:
-        options[name] = tuple(options_of(policy, Menu(accelerators=tuple(accelerators), refused=())))
-    load = Load(
-        tier="chat",
-        rate_per_s=1.0,
-        rates_per_s=(1.0,),
-        weights=(1.0,),
-        input_tokens_mean=inputs,
-        output_tokens_mean=outputs,
-        cached_prefix_ratio=0.0,
-        is_observed=True,
-        may_lower=True,
-    )
-    return FleetRequest(policy=policy, loads=(load,), options=options[name])
-
-
-def with_rate(request: FleetRequest, rate_per_s: float) -> FleetRequest:
-    """Return a pool at another rate."""
-    return replace(request, loads=(replace(request.loads[0], rate_per_s=rate_per_s, rates_per_s=(rate_per_s,)),))
-
-
-def quotas(free: FleetPlan, scenario: Scenario) -> FleetLimits:
-    """Return a quota for each type that the pools would take, and none for the others."""
-    taken = occupied([each.column for each in free.choices])
-    return replace(
-        scenario.limits,
-        supplies=tuple(
-            Supply(accelerator=name, quota=int(count * QUOTA_RATIO)) for name, count in sorted(taken.items())
-        ),
-    )
-
-
-def occupied(columns: Sequence[Column]) -> dict[str, int]:
-    """Return accelerators by name."""
-    total: dict[str, int] = {}
-    for each in columns:
-        for name, count in each.accelerators:
-            total[name] = total.get(name, 0) + count
-    return total
-
-
 def show(scenario: Scenario, made: FleetPlan) -> None:
     """Print the table of other planners."""
     asked = scenario.at(HOURS[0])
@@ -248,113 +115,6 @@ def show(scenario: Scenario, made: FleetPlan) -> None:
     peak = plan_fleet(scenario.at_peak(), FleetLimits())
     row("static peak, over a day", [each.column for each in peak.choices], "ignored", peak.cost / daily * made.cost)
     Console(width=120).print(table)
-
-
-def greedy_columns(tiers: Sequence[TierColumns], limits: FleetLimits) -> list[Column]:
-    """Return what pools take when each, in turn, takes its cheapest that still fits."""
-    program = built(tiers, limits).program
-    columns = [each for tier in tiers for each in tier.columns]
-    return [columns[index] for index in greedy(program)]
-
-
-def best_type(tiers: Sequence[TierColumns]) -> str:
-    """Return the single type that serves most tiers, and of those the cheapest."""
-    names = sorted({name for tier in tiers for each in tier.columns for name, _ in each.accelerators})
-
-    def rank(name: str) -> tuple[int, float]:
-        columns = on_type(tiers, name)
-        return -sum(bool(each.parts) for each in columns), sum(each.usd_per_s or 0.0 for each in columns)
-
-    return min(names, key=rank)
-
-
-def on_type(tiers: Sequence[TierColumns], name: str) -> list[Column]:
-    """Return what each tier runs on one type; nothing where that cannot serve it."""
-    return [
-        next((each for each in tier.columns if name in dict(each.accelerators)), tier.columns[-1]) for tier in tiers
-    ]
-
-
-def means_only(tiers: Sequence[TierColumns], limits: FleetLimits) -> list[Column]:
-    """Return the plan of the same program over columns that mean times alone were sized by; empty if there is none."""
-    memo: dict[tuple[int, int], float] = {}
-    sized = [with_columns(tier, [each for way in tier.ways if (each := by_means(tier, way, memo))]) for tier in tiers]
-    solution = unharmed(built(sized, limits).program, Settings(), None)
-    columns = [each for tier in sized for each in tier.columns]
-    return [] if solution is None else [columns[index] for index in solution.chosen]
-
-
-def by_means(tier: TierColumns, way: Way, memo: dict[tuple[int, int], float]) -> Column | None:
-    """Return the column with the fewest replicas whose mean times are within the objectives."""
-    key = id(way.candidate), id(tier.workload)
-    if key not in memo:
-        memo[key] = means_rate_per_s(way.candidate, tier.workload, tier.tier.objectives)
-    replicas = math.ceil(tier.load.rate_per_s / memo[key]) if memo[key] > 0.0 else 0
-    return column(tier, ((way, replicas),), 1.0) if 0 < replicas <= way.cap else None
-
-
-def means_rate_per_s(candidate: Candidate, workload: Workload, objectives: Objectives) -> float:
-    """Return the rate at which one replica's mean times just meet the objectives [1/s].
-
-    The published birth-death chain: mean lengths only, a batch that serves faster the fuller it is, prompts spread
-    evenly over its steps; waiting and steps at the mean batch.
-    """
-    most = candidate.limits.max_num_seqs
-    batch = np.minimum(np.arange(1.0, most * (1.0 + QUEUE_RATIO) + 1.0), float(most))
-    steps_s, firsts_s = chain_times_s(candidate, workload, batch)
-    service_per_s = batch / (firsts_s + workload.mean_output * steps_s)
-
-    def is_met(rate_per_s: float) -> bool:
-        chain = birth_death(rate_per_s, service_per_s, most)
-        step, first = (float(each[0]) for each in chain_times_s(candidate, workload, np.array([chain.mean_in_service])))
-        in_time = chain.mean_wait_s + first + step <= (objectives.ttft_s or math.inf)
-        return in_time and step <= (objectives.itl_s or math.inf)
-
-    low, high = 0.0, 0.999 * float(service_per_s[-1])
-    for _ in range(30):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if is_met(middle) else (low, middle)
-    return low
-
-
-def chain_times_s(candidate: Candidate, workload: Workload, batch: Array) -> tuple[Array, Array]:
-    """Return the mean step and the step that also holds a whole prompt [s], by batch."""
-    law, inputs, outputs = candidate.station.step_time, workload.mean_input, workload.mean_output
-    batch = np.maximum(batch, 1.0)
-    context = np.full_like(batch, inputs + outputs / 2.0)
-    steps_s = law(batch, context, batch * inputs / (outputs + 1.0))
-    alone_s = law(batch, context, np.full_like(batch, inputs)) - law(batch, context, np.zeros_like(batch))
-    return steps_s, steps_s + alone_s
-
-
-def attained(tiers: Sequence[TierColumns], columns: Sequence[Column]) -> tuple[float, int]:
-    """Return the share of requests within their objectives and the number of tiers below their percentile.
-
-    Each variant of a mixed column is taken at the share that its replicas can serve.
-    """
-    good = total = 0.0
-    short = 0
-    for tier, each in zip(tiers, columns, strict=True):
-        ways = {way.variant: way for way in tier.ways}
-        rate = tier.load.rate_per_s
-        able = [ways[part.variant].need.curve.rate_per_s(part.replicas) for part in each.parts]
-        shares = [
-            share_in_time(tier, ways[part.variant], part.replicas, rate * part_able / sum(able)) * part_able / sum(able)
-            for part, part_able in zip(each.parts, able, strict=True)
-            if part_able > 0.0
-        ]
-        share = sum(shares)
-        good, total = good + rate * share, total + rate
-        short += share < tier.tier.objectives.percentile_ratio
-    return good / total, short
-
-
-def share_in_time(tier: TierColumns, way: Way, replicas: int, rate_per_s: float) -> float:
-    """Return the least probability at any objective."""
-    found = attainments(
-        way.candidate.station, tier.workload, Arrivals(rate_per_s=rate_per_s), tier.tier.objectives, (replicas,)
-    )
-    return float(found[0])
 
 
 def median_s(action: Callable[[], object], repeats: int) -> float:

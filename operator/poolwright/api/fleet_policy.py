@@ -10,6 +10,7 @@ from pydantic import Field
 
 from poolwright.api.pool_spec import BudgetSpec, Money
 from poolwright.api.resource import NAME_PATTERN, Metadata, Strict, list_map
+from poolwright.api.shared_spec import SharedSpec
 
 
 class QuotaSpec(Strict):
@@ -34,6 +35,10 @@ class FleetPolicySpec(Strict):
     )
     max_replicas: int | None = Field(default=None, ge=1, le=100_000, description="Most replicas of one pool.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="Ceilings of one pool.")
+    shared: SharedSpec | None = Field(
+        default=None,
+        description="What all governed pools share. Given, they are planned together; absent, each for itself.",
+    )
 
 
 class FleetPolicy(Strict):

@@ -18,6 +18,7 @@ from poolwright.planner.snapshot import Known, Snapshot
 CAPACITY_REASONS: Final = (
     Reason.MAX_REPLICAS,
     Reason.ACCELERATOR_LIMIT,
+    Reason.FLEET,
     Reason.NO_ACCELERATOR,
     Reason.MODEL_DOES_NOT_FIT,
 )

@@ -96,6 +96,11 @@ class Mirror:
             neighbours=[each for key, each in pods.items() if key not in own],
         )
 
+    def owned(self, pool: PoolRef) -> tuple[list[Manifest], list[Manifest]]:
+        """Return the Deployments and the pods of a pool."""
+        label = pool.namespace, labels.pool_selector(pool.name)[labels.POOL]
+        return self._owned(DEPLOYMENTS, label), self._owned(PODS, label)
+
     def _owned(self, kind: ResourceKind, label: LabelKey) -> list[Manifest]:
         keys = sorted(self._labelled[kind.plural].get(label, set()))
         return [self._objects[kind.plural][key] for key in keys]

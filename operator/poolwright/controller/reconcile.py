@@ -21,6 +21,7 @@ from poolwright.controller.apply import Applied, apply
 from poolwright.controller.cluster_view import PoolView
 from poolwright.controller.conditions import paused, refused
 from poolwright.controller.facts import Facts
+from poolwright.controller.fleet_pass import allotment_of
 from poolwright.controller.kube import INFERENCE_POOLS, ForbiddenError
 from poolwright.controller.manifests import manifests
 from poolwright.controller.observe import observe
@@ -59,6 +60,7 @@ async def reconcile(key: PoolRef, run: Runtime) -> None:
         if isinstance(pool, SpecError):
             raise pool
         if pool.spec.mode is Mode.PAUSED:
+            run.fleets.forget(key)
             status = status_with(pool, paused(), now)
         else:
             status = await _planned(key, pool, run)
@@ -80,7 +82,8 @@ async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> Inference
     view = run.mirror.view(key, facts.nodes)
     snapshot = await observe(pool, view, run.metrics, run.clock, facts.catalogue)
     snapshot = await _with_demand(pool, snapshot, run)
-    made = plan(policy, snapshot, memory.history, facts.catalogue, run.clock.now_s())
+    share = await allotment_of(key, policy, snapshot, facts, namespace_labels, memory, run)
+    made = plan(policy, snapshot, memory.history, facts.catalogue, run.clock.now_s(), allotment=share)
     applied = Applied()
     if policy.mode is Mode.AUTO:
         applied = await _applied(manifests(pool, made, facts.catalogue, run.options), view, memory, run)
@@ -122,6 +125,7 @@ def _refused(
     pool: InferencePool | SpecError, document: Manifest, reason: ControllerReason, error: Exception, run: Runtime
 ) -> tuple[InferencePoolStatus, InferencePool]:
     """Return a status that says what to mend; an unreadable spec is replaced by one that only carries identity."""
+    run.fleets.forget(PoolRef(namespace=document["metadata"]["namespace"], name=document["metadata"]["name"]))
     log.warning("pool refused", extra={"pool": document["metadata"]["name"], "reason": reason, "error": str(error)})
     shown = pool if isinstance(pool, InferencePool) else _identity(document)
     return status_with(shown, refused(reason, str(error)), run.clock.wall()), shown

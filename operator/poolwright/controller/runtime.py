@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from poolwright.controller.clock import Clock
 from poolwright.controller.facts import FactsCache
+from poolwright.controller.fleet import Fleets
 from poolwright.controller.kube import Kube
 from poolwright.controller.lease import Lease
 from poolwright.controller.metrics_adapter import MetricsSource
@@ -52,6 +53,8 @@ class Runtime:
     ----------
     metrics
         Where signals come from.
+    fleets
+        What pools that share accelerators or budgets last asked for.
     prometheus
         Where user's queries are asked; None where no server is configured.
     synced
@@ -73,6 +76,7 @@ class Runtime:
     metrics: MetricsSource
     options: ManifestOptions
     prometheus: PrometheusSource | None = None
+    fleets: Fleets = field(default_factory=Fleets)
     memories: dict[PoolRef, Memory] = field(default_factory=dict)
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     unsynced: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,6 +86,7 @@ class Runtime:
     def forget(self, pool: PoolRef) -> None:
         """Drop everything kept of a pool that is gone; its objects go with their owner reference."""
         self.memories.pop(pool, None)
+        self.fleets.forget(pool)
         self.telemetry.forget(pool)
         self.queue.forget(pool)
         forget = getattr(self.metrics, "forget", None)

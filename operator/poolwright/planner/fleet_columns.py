@@ -128,7 +128,7 @@ def full_replicas(tier: TierColumns, way: Way) -> int:
     pinned = tier.request.policy.scaling.pinned_replicas
     if pinned is not None:
         return max(pinned // len(tier.request.policy.tiers), 1)
-    return max(way.need.replicas + tier.request.spare_replicas, way.least)
+    return max(way.need.replicas + way.extra + tier.request.spare_replicas, way.least)
 
 
 def _full(tier: TierColumns) -> list[Column]:

@@ -10,7 +10,7 @@ from typing import Final
 from poolwright.planner.menu import Option
 from poolwright.planner.outcome import Load
 from poolwright.planner.policy import Budget, PoolPolicy
-from poolwright.planner.snapshot import VariantState
+from poolwright.planner.snapshot import Variant, VariantState
 
 SPOT_RISK_RATIO: Final = 0.25
 """What is added to a spot price when plans are compared [ratio]: an interruption costs a cold start of paid but idle
@@ -108,6 +108,8 @@ class FleetRequest:
         Failure domains that each tier's replicas are spread over.
     spot_ratio
         Share of its accelerators that may be interruptible [ratio].
+    judged
+        Variants with a rate [1/s] and the replicas that a judge asked for at it: what it corrects is carried over.
     """
 
     policy: PoolPolicy
@@ -118,6 +120,7 @@ class FleetRequest:
     spare_replicas: int = 0
     min_domains: int = 1
     spot_ratio: float = 0.0
+    judged: tuple[tuple[Variant, float, int], ...] = ()
 
     @property
     def name(self) -> str:

@@ -35,7 +35,7 @@ def degraded(tier: TierColumns) -> list[Column]:
         tried = {*range(1, min(whole, FEW + 1)), *(math.ceil(whole * share) for share in SHARES), min(way.cap, whole)}
         for replicas in sorted(tried):
             if 0 < replicas <= way.cap and replicas < whole:
-                serving = max(replicas - tier.request.spare_replicas, 1)
+                serving = max(replicas - way.extra - tier.request.spare_replicas, 1)
                 # A pin is a wish for a number: fewer serve its share, whatever the load.
                 served = way.need.served_ratio(serving)
                 served = min(served, replicas / whole) if served >= 1.0 else served

@@ -33,7 +33,7 @@ class Way:
     """One variant that can serve a tier, with what the tier's load needs of it.
 
     ``least`` and ``cap`` are the fewest replicas and the most that any ceiling on this tier alone allows; ``own_cap``
-    is the most without the fleet's quota.
+    is the most without the fleet's quota. ``extra`` is what a judge added to the closed form's number.
     """
 
     variant: Variant
@@ -42,6 +42,7 @@ class Way:
     least: int
     cap: int
     own_cap: int
+    extra: int
     price_usd_per_s: float | None
     sustained_per_s: float
 
@@ -80,11 +81,20 @@ def ways_of(
             least=least_of(request),
             cap=_cap(request, candidate, price, menu, [quotas.get(accelerator.name), supply.quota]),
             own_cap=_cap(request, candidate, price, menu, [quotas.get(accelerator.name)]),
+            extra=_extra(request, variant_of(tier.name, candidate), need),
             price_usd_per_s=price,
             sustained_per_s=sustained_per_s(candidate, workload),
         )
         if way.own_cap > 0:
             yield way
+
+
+def _extra(request: FleetRequest, variant: Variant, need: Need) -> int:
+    """Return how many replicas more than the curve a judge last asked for of a variant; negative for fewer."""
+    for each, rate_per_s, replicas in request.judged:
+        if each == variant:
+            return replicas - (need.curve.needed(rate_per_s) or replicas)
+    return 0
 
 
 def _as_running(best: Candidate, workload: Workload, tier: TierPolicy, running: Sequence[VariantState]) -> Candidate:
@@ -130,7 +140,7 @@ def kept_of(ways: Sequence[Way], running: Sequence[VariantState]) -> tuple[Part,
     for state in sorted(running, key=lambda each: (each is not current, each.age_s, each.variant)):
         way = by_variant.get(state.variant)
         if way is not None and served < 1.0:
-            replicas = min(state.wanted, max(way.need.replicas, way.least))
+            replicas = min(state.wanted, max(way.need.replicas + way.extra, way.least))
             kept.append(Part(variant=way.variant, replicas=replicas))
             served += way.need.served_ratio(replicas)
     return tuple(kept)

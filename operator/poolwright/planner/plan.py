@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from poolwright.hardware.catalogue import Catalogue
+from poolwright.planner.allotment import Allotment, shares, told, within
 from poolwright.planner.candidates import Rejected, candidates
 from poolwright.planner.ceilings import ReplicaCost, ceilings_of
 from poolwright.planner.constraints import Constraint
@@ -55,7 +56,15 @@ class _TierState:
         return next((each for each in self.running if each.variant == variant), None)
 
 
-def plan(policy: PoolPolicy, snapshot: Snapshot, history: History, catalogue: Catalogue, now_s: float) -> Plan:
+def plan(
+    policy: PoolPolicy,
+    snapshot: Snapshot,
+    history: History,
+    catalogue: Catalogue,
+    now_s: float,
+    *,
+    allotment: Allotment | None = None,
+) -> Plan:
     """Return the decision for one pool.
 
     Parameters
@@ -70,6 +79,8 @@ def plan(policy: PoolPolicy, snapshot: Snapshot, history: History, catalogue: Ca
         Accelerators that the menu names.
     now_s
         The moment [s], on the clock of ``history``.
+    allotment
+        What the plan of a fleet leaves to the pool; None where it shares nothing.
 
     Returns
     -------
@@ -82,14 +93,14 @@ def plan(policy: PoolPolicy, snapshot: Snapshot, history: History, catalogue: Ca
     history = remembered(history, [tier.name for tier in tiers], snapshot, horizon_s=horizon_s, now_s=now_s)
     prices = dict(policy.prices_usd_per_s)
     menu = menu_of(policy, snapshot, catalogue)
-    options, refused = _affordable(policy, tuple(options_of(policy, menu)), prices)
+    options, refused = _affordable(policy, within(allotment, tuple(options_of(policy, menu))), prices)
     states = [
         _tier_state(policy, tier, snapshot, history, options, refused, menu, horizon_s=horizon_s, now_s=now_s)
         for tier in tiers
     ]
     variants = {state.variant for state in states if state.variant} | {each.variant for each in snapshot.variants}
     costs = {variant: replica_cost(variant, catalogue, prices) for variant in variants}
-    constraints = ceilings_of(policy, snapshot, costs)
+    constraints = (*shares(allotment, sorted(costs.items())), *ceilings_of(policy, snapshot, costs))
     counts, limit_steps = _limited(policy, states, constraints, history, now_s)
     granted, change_steps = overlapped(_changes(states, counts), constraints)
     plans = tuple(
@@ -97,7 +108,11 @@ def plan(policy: PoolPolicy, snapshot: Snapshot, history: History, catalogue: Ca
             policy,
             each,
             granted,
-            (*limit_steps.get(each.tier.name, ()), *change_steps.get(each.tier.name, ())),
+            (
+                *told(allotment, each.tier.name),
+                *limit_steps.get(each.tier.name, ()),
+                *change_steps.get(each.tier.name, ()),
+            ),
             costs,
             catalogue,
         )
@@ -112,6 +127,24 @@ def plan(policy: PoolPolicy, snapshot: Snapshot, history: History, catalogue: Ca
         history=replace(history, removed=(*history.removed, *(((now_s, removed),) if removed else ()))),
         missing=_missing(tiers, snapshot),
         warnings=menu.refused,
+    )
+
+
+def loads_of(policy: PoolPolicy, snapshot: Snapshot, history: History, now_s: float) -> tuple[Load, ...]:
+    """Return the load that ``plan`` would plan each tier for, in the order of the policy's tiers."""
+    horizon_s = _horizon_s(snapshot)
+    names = [tier.name for tier in policy.tiers]
+    history = remembered(history, names, snapshot, horizon_s=horizon_s, now_s=now_s)
+    return tuple(
+        load_of(
+            tier,
+            snapshot.signals(tier.name),
+            history,
+            headroom_ratio=policy.scaling.headroom_ratio,
+            horizon_s=horizon_s,
+            now_s=now_s,
+        )
+        for tier in policy.tiers
     )
 
 

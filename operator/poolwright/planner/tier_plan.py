@@ -36,6 +36,7 @@ BINDING_OF: Final = {
     Reason.MAX_REPLICAS: Binding.MAX_REPLICAS,
     Reason.ACCELERATOR_LIMIT: Binding.ACCELERATORS,
     Reason.BUDGET: Binding.BUDGET,
+    Reason.FLEET: Binding.ACCELERATORS,
     Reason.SIGNAL_MISSING: Binding.SIGNAL,
     Reason.STABILISATION: Binding.STABILISATION,
     Reason.RATE_LIMIT: Binding.STABILISATION,

@@ -1,0 +1,1 @@
+"""A fleet to plan for, and simpler planners to compare with."""
