@@ -9,10 +9,10 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast test-engine check format generate bench bench-simulator bench-planner validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-simulator bench-planner validate e2e lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## Create the virtual environment from the hashed lock
 
@@ -37,6 +37,7 @@ demo: setup ## Start a control plane with GPU nodes and watch a pool follow real
 
 test: setup check ## All checks and all tests
 	@$(BIN)/pytest tests/golden tests/contract tests/validation tests/e2e $(ARGS)
+	@$(MAKE) --no-print-directory test-engine
 
 test-fast: setup ## Tests that need no cluster
 	@$(BIN)/pytest tests/unit tests/laws tests/golden $(ARGS)
@@ -59,13 +60,16 @@ format: setup ## Format the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
 
 bench: setup ## Benchmarks (ratios taken in one run)
-	@for b in bench/*.py; do $(BIN)/python $$b || exit 1; done
+	@for b in $(filter-out bench/engine% bench/kernels%,$(wildcard bench/*.py)); do $(BIN)/python $$b || exit 1; done
 
 bench-planner: setup ## A thousand pools over 20 accelerators: time, bound, what simpler planners pay; the last line is JSON
 	@$(BIN)/python bench/planner.py
 
 bench-simulator: setup ## An hour of a trace in POOLWRIGHT_TRACES through the simulation kernel; the last line is JSON
 	@$(BIN)/python bench/simulator.py
+
+bench-engine-cpu: $(ENGINE_VENV)/.ready ## Tokens a second of the engine against transformers on this machine's cores
+	@GOMP_SPINCOUNT=0 $(ENGINE_VENV)/bin/python bench/engine_cpu.py $(ARGS)
 
 validate: setup ## Score the model against published measurements in POOLWRIGHT_MEASUREMENTS, write docs/validation.md
 	@$(BIN)/python -m modelreport
