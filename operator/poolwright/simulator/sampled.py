@@ -203,5 +203,5 @@ def _seen(requests: Arrivals, outcome: Outcome, warm_s: float, span_s: float, re
 
 
 def _growth(came_s: Floats, first_token_s: Floats, half_s: float, end_s: float) -> float:
-    came, served = (np.count_nonzero((times > half_s) & (times <= end_s)) for times in (came_s, first_token_s))
-    return float(came - served) / max(came, 1)
+    came, served = (int(np.count_nonzero((times > half_s) & (times <= end_s))) for times in (came_s, first_token_s))
+    return float(came - served) / max(float(came), 1.0)
