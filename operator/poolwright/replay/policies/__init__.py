@@ -6,7 +6,13 @@ from typing import Final, Protocol
 from poolwright.queueing.objectives import Objectives
 from poolwright.replay.fleet_observed import Observed
 from poolwright.replay.fleet_variant import FleetVariant
+from poolwright.replay.policies.hpa import hpa_busy, hpa_running, hpa_waiting
+from poolwright.replay.policies.keda import Keda
+from poolwright.replay.policies.kpa import Kpa
+from poolwright.replay.policies.means_only import MeansOnly
+from poolwright.replay.policies.slo_ratio import SloRatio
 from poolwright.replay.policies.static import Static
+from poolwright.replay.policies.token_saturation import TokenSaturation
 
 
 class Policy(Protocol):
@@ -19,7 +25,17 @@ class Policy(Protocol):
 MakePolicy = Callable[[tuple[FleetVariant, ...], Objectives, Mapping[str, float]], Policy]
 """(variants of the fleet, objectives, named settings) to a fresh policy."""
 
-POLICIES: Final[dict[str, MakePolicy]] = {"static": Static.made}
+POLICIES: Final[dict[str, MakePolicy]] = {
+    "static": Static.made,
+    "hpa-busy": hpa_busy,
+    "hpa-running": hpa_running,
+    "hpa-waiting": hpa_waiting,
+    "keda": Keda.made,
+    "kpa": Kpa.made,
+    "token-saturation": TokenSaturation.made,
+    "slo-ratio": SloRatio.made,
+    "means-only": MeansOnly.made,
+}
 """Policy by the name that the command line takes."""
 
 
