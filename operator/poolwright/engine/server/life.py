@@ -45,28 +45,34 @@ class Life:
         self._load = load
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._service = Service(settings, Mailbox(asyncio.get_running_loop()))
+        self._runners: list[web.AppRunner] = []
 
     async def run(self) -> int:
         """Serve until told to stop; return the exit status."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
-        runners = [await self._listen(application(self._service), self._settings.host, self._settings.port, "API")]
-        if self._settings.admin_port is not None and self._settings.admin_token_file is not None:
-            admin = admin_application(self._service, self._settings.admin_token_file)
-            runners.append(await self._listen(admin, self._settings.admin_host, self._settings.admin_port, "admin"))
         try:
+            await self._listen(application(self._service), self._settings.host, self._settings.port, "API")
+            if self._settings.admin_port is not None and self._settings.admin_token_file is not None:
+                admin = admin_application(self._service, self._settings.admin_token_file)
+                await self._listen(admin, self._settings.admin_host, self._settings.admin_port, "admin")
             return await self._serve()
         finally:
-            for runner in runners:
+            for runner in self._runners:
                 await runner.cleanup()
 
-    async def _listen(self, app: web.Application, host: str, port: int, name: str) -> web.AppRunner:
+    @property
+    def ports(self) -> list[int]:
+        """Ports that are listened on: the API's, then the admin routes'."""
+        return [int(address[1]) for runner in self._runners for address in runner.addresses[:1]]
+
+    async def _listen(self, app: web.Application, host: str, port: int, name: str) -> None:
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_S)
+        self._runners.append(runner)
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
         LOG.info("%s listens", name, extra={"host": host, "port": runner.addresses[0][1]})
-        return runner
 
     async def _serve(self) -> int:
         told = asyncio.ensure_future(self._signals.get())

@@ -6,8 +6,10 @@ from typing import Any
 from poolwright.engine.generation import OnStep
 from poolwright.engine.server.chat import open_chat_template
 from poolwright.engine.server.model_directory import model_directory
+from poolwright.engine.server.number_formats import AUTO, PLAIN_FORMATS
 from poolwright.engine.server.service import SAMPLING_DEFAULTS, Served
 from poolwright.engine.server.settings import Settings
+from poolwright.engine.server.stored_weights import made_on_load
 from poolwright.engine.server.text import open_codec, read_json
 
 
@@ -21,12 +23,16 @@ def load(settings: Settings, on_step: OnStep) -> Served:
     """
     directory = model_directory(settings.model, settings.revision)
     codec, template = open_codec(directory), open_chat_template(directory)
-    # The engine's own files import torch, which takes seconds: after everything that can be wrong without it.
+    # Everything that can be wrong without torch comes before it, which takes seconds to import.
+    weights = made_on_load(settings, read_json(directory / "config.json"))
+    dtype = computed_dtype(settings)
     from poolwright.engine.build import EngineOptions, open_engine  # noqa: PLC0415
+    from poolwright.engine.formats.on_load import WeightFormat  # noqa: PLC0415
 
     options = EngineOptions(
         model=directory,
-        dtype=settings.activation_dtype,
+        dtype=dtype,
+        weight_format=None if weights is None else WeightFormat(weights),
         block_tokens=settings.block_size,
         kv_cache_memory_bytes=settings.kv_cache_memory_bytes,
         max_model_len=settings.max_model_len,
@@ -38,6 +44,29 @@ def load(settings: Settings, on_step: OnStep) -> Served:
     engine = open_engine(options, on_step)
     engine.start()
     return Served(engine=engine, codec=codec, template=template, defaults=sampling_defaults(directory))
+
+
+def computed_dtype(settings: Settings) -> str:
+    """Return the data type of activations, which is also that of the KV cache.
+
+    Raises
+    ------
+    ValueError
+        The flags ask for what this engine has not.
+    """
+    if settings.tensor_parallel_size > 1:
+        raise ValueError(
+            f"--tensor-parallel-size={settings.tensor_parallel_size}: this engine runs on one device; say 1"
+        )
+    dtype, cache = settings.activation_dtype, settings.cache_format
+    if cache == AUTO:
+        return dtype
+    if cache not in PLAIN_FORMATS or dtype not in (AUTO, PLAIN_FORMATS[cache]):
+        raise ValueError(
+            f"the KV cache cannot be {cache} where activations are {dtype}: it is kept in their data type; "
+            f"leave --kv-format and --kv-cache-dtype out, or set --dtype={PLAIN_FORMATS.get(cache, 'bfloat16')}"
+        )
+    return PLAIN_FORMATS[cache]
 
 
 def sampling_defaults(directory: Path) -> dict[str, Any]:
