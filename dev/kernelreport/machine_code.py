@@ -16,8 +16,8 @@ WARP: Final = 32
 """Threads of a warp."""
 SHARED_BYTES: Final = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
 """Most shared memory of a program by compute capability (NVIDIA, CUDA C++ programming guide, table of capabilities)."""
-TENSOR_CORES: Final = {80: ("HMMA", "IMMA"), 90: ("HGMMA", "IGMMA", "QGMMA"), 100: ("UTC",)}
-"""How the machine code names tensor-core instructions: mma.sync, wgmma, tcgen05."""
+TENSOR_CORES: Final = ("HMMA", "IMMA", "QMMA", "HGMMA", "IGMMA", "QGMMA", "UTCHMMA", "UTCIMMA", "UTCQMMA")
+"""How the machine code names tensor-core instructions: three each of mma.sync, wgmma, tcgen05."""
 POINTER_BYTES: Final = 16
 """Alignment of pointers and sizes that launches guarantee, as in Triton's specialisation."""
 
@@ -56,8 +56,7 @@ class MachineCode:
     @property
     def tensor_instructions(self) -> tuple[str, ...]:
         """Instructions of the tensor cores."""
-        names = TENSOR_CORES[self.capability]
-        return tuple(text for text in self.instructions if _operation(text).startswith(names))
+        return tuple(text for text in self.instructions if _operation(text).startswith(TENSOR_CORES))
 
     @property
     def reads_weights_from_registers(self) -> bool:
@@ -92,7 +91,7 @@ def compiled(variant: Variant, capability: int) -> MachineCode:
         file.flush()
         text = _tool("nvdisasm", "-c", file.name)
         usage = _tool("cuobjdump", "--dump-resource-usage", file.name)
-    instructions, loop = parsed(text, capability)
+    instructions, loop = parsed(text)
     threads = result.metadata.num_warps * WARP
     return MachineCode(
         capability=capability,
@@ -105,7 +104,7 @@ def compiled(variant: Variant, capability: int) -> MachineCode:
     )
 
 
-def parsed(text: str, capability: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def parsed(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return all instructions of a disassembly, and those of the largest loop that uses tensor cores."""
     instructions: list[str] = []
     labels: dict[str, int] = {}
@@ -114,14 +113,15 @@ def parsed(text: str, capability: int) -> tuple[tuple[str, ...], tuple[str, ...]
             labels[label.group(1)] = len(instructions)
         if found := re.search(r"/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;", line):
             instructions.append(re.sub(r"^@!?U?P\w+\s+", "", found.group(1)))
-    loops: list[list[str]] = [[]]
+    longest: list[str] = []
     for index, instruction in enumerate(instructions):
         target = re.search(r"BRA.*`\((\.L_\w+)\)", instruction)
         if target and labels.get(target.group(1), index + 1) <= index:
             body = instructions[labels[target.group(1)] : index + 1]
-            if any(_operation(line).startswith(TENSOR_CORES[capability]) for line in body):
-                loops.append(body)
-    return tuple(instructions), tuple(max(loops, key=lambda body: len(body)))
+            has_tensor_cores = any(_operation(line).startswith(TENSOR_CORES) for line in body)
+            if has_tensor_cores and len(body) > len(longest):
+                longest = body
+    return tuple(instructions), tuple(longest)
 
 
 def _operation(instruction: str) -> str:

@@ -89,15 +89,29 @@ def whole_byte(words, part: tl.constexpr, is_half: tl.constexpr, asm: tl.constex
     return value
 
 
-@triton.jit
-def float8(words, part: tl.constexpr, is_half: tl.constexpr, asm: tl.constexpr):
-    """Return float8_e4m3fn exactly as float16 or bfloat16 for byte ``part`` of words of int16.
+@triton.constexpr_function
+def _signed_byte_text(part):
+    return f"{{ .reg .b32 t; shr.b32 t, $1, {8 * part}; lop3.b32 $0, t, 0x00FF00FF, 0x64806480, 0x6A; }}"
 
-    Sign, exponent and mantissa move to their places; the difference of the exponents' biases is a factor, 2**8 or
-    2**120, which makes subnormal values right too. Needs no float8 hardware. Not a number becomes 480.
+
+@triton.jit
+def signed_byte(words, part: tl.constexpr, asm: tl.constexpr):
+    """Return int8 exactly as float16 for byte ``part`` of words of int16 that hold two's complement."""
+    if asm:
+        wide = _asm(words, _signed_byte_text(part), True)
+    else:
+        wide = (((words >> (8 * part)) & 0xFF) ^ 0x6480).to(tl.float16, bitcast=True)
+    return wide - 1152.0
+
+
+@triton.jit
+def float8_bits(words, part: tl.constexpr, is_half: tl.constexpr, asm: tl.constexpr):
+    """Return float8_e4m3fn for byte ``part`` of words of int16, times 2**-8 as float16 or 2**-120 as bfloat16.
+
+    Sign, exponent and mantissa move to their places; the difference of the exponents' biases is the factor, which makes
+    subnormal values right too. Needs no float8 hardware. Not a number becomes 480.
     """
     dtype: tl.constexpr = tl.float16 if is_half else tl.bfloat16
-    factor: tl.constexpr = 256.0 if is_half else 1329227995784915872903807060280344576.0
     if asm:
         moved = _asm(words, _float8_text(part, is_half), is_half)
     else:
@@ -105,4 +119,12 @@ def float8(words, part: tl.constexpr, is_half: tl.constexpr, asm: tl.constexpr):
         up: tl.constexpr = 7 if is_half else 4
         bits = ((byte & 0x80) << 8) | ((byte & 0x7F) << up)
         moved = bits.to(tl.int16).to(dtype, bitcast=True)
-    return (moved * factor).to(dtype)
+    return moved
+
+
+@triton.jit
+def float8(words, part: tl.constexpr, is_half: tl.constexpr, asm: tl.constexpr):
+    """Return float8_e4m3fn exactly as float16 or bfloat16 for byte ``part`` of words of int16."""
+    factor: tl.constexpr = 256.0 if is_half else 1329227995784915872903807060280344576.0
+    moved = float8_bits(words, part, is_half, asm)
+    return (moved * factor).to(moved.dtype)
