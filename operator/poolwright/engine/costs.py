@@ -1,4 +1,4 @@
-"""What a step is estimated to compute and to move, from the model's counts: for metrics, not for decisions."""
+"""What a step is estimated to compute and to move, over all processes: for metrics, not for decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,15 +80,16 @@ def step_costs(model: Decoder, cache: KvCache) -> StepCosts:
         if isinstance(layer.feed_forward, SparseMlp)
         for expert in layer.feed_forward.experts
     )
+    processes = config.heads // model.heads
     everything = sum(layer.qkv.bytes + layer.output.bytes + layer.feed_forward.bytes for layer in model.layers)
     return StepCosts(
         flop_per_token=2.0 * matrices,
         flop_per_logits=2.0 * config.hidden * config.vocabulary,
         flop_per_seen_token=4.0 * config.heads * config.head_dim,
-        dense_bytes=float(everything - expert_bytes + model.head.bytes),
-        expert_bytes=float(expert_bytes),
+        dense_bytes=float((everything - expert_bytes) * processes + model.head.bytes),
+        expert_bytes=float(expert_bytes * processes),
         experts=experts.count if experts else 0,
         experts_per_token=experts.per_token if experts else 0,
-        kv_bytes_per_token=2.0 * model.kv_heads * config.head_dim * cache.keys[0].element_size(),
+        kv_bytes_per_token=2.0 * config.kv_heads * config.head_dim * cache.keys[0].element_size(),
         windows=config.windows,
     )

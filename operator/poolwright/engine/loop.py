@@ -170,6 +170,7 @@ class Engine:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
+        self._runner.close()
 
     def _check(self, generation: Generation) -> None:
         """Refuse what could never be served."""

@@ -1,5 +1,6 @@
 """The decoder as a pure function of weights, cache and step: logits of each sequence's last token."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ class Decoder:
     """A model in memory.
 
     ``heads`` and ``kv_heads`` are those computed here; ``frequencies``, (head_dim / 2), and ``rope_scale`` turn
-    positions into angles.
+    positions into angles. ``added`` sums partial results over all processes that compute the model together.
     """
 
     config: ModelConfig
@@ -46,6 +47,7 @@ class Decoder:
     head: Linear
     frequencies: Tensor
     rope_scale: float
+    added: Callable[[Tensor], Tensor]
 
 
 def logits(model: Decoder, cache: KvCache, step: Step) -> Tensor:
@@ -57,7 +59,8 @@ def logits(model: Decoder, cache: KvCache, step: Step) -> Tensor:
     for index, layer in enumerate(model.layers):
         normed = normalised(hidden, layer.input_norm, epsilon)
         hidden = hidden + _mixed(model, layer, normed, turn, (cache.keys[index], cache.values[index]), step)
-        hidden = hidden + fed_forward(layer.feed_forward, normalised(hidden, layer.feed_forward_norm, epsilon))
+        normed = normalised(hidden, layer.feed_forward_norm, epsilon)
+        hidden = hidden + model.added(fed_forward(layer.feed_forward, normed))
     if not len(step.last):
         return hidden.new_empty((0, model.config.vocabulary), dtype=torch.float32)
     last = normalised(hidden[step.last], model.norm, epsilon)  # (last, hidden)
@@ -85,4 +88,4 @@ def _mixed(
     write(kept[0], step.slots, key)
     write(kept[1], step.slots, value)
     mixed = attended(query, key, value, *kept, step, layer.window)
-    return layer.output(mixed.reshape(len(normed), -1))
+    return model.added(layer.output(mixed.reshape(len(normed), -1)))

@@ -14,6 +14,7 @@ from poolwright.engine.model.config import Experts, ModelConfig, model_config
 from poolwright.engine.model.decoder import Decoder, Layer
 from poolwright.engine.model.feed_forward import DenseMlp, SparseMlp
 from poolwright.engine.model.linear import Linear, Weight, linear, plain_linear
+from poolwright.engine.model.part import WHOLE, Part
 from poolwright.engine.model.rope import inverse_frequencies
 
 Transform = Callable[[Weight], Weight]
@@ -30,6 +31,7 @@ class _Loader:
     transform: Transform
     dtype: torch.dtype
     device: torch.device
+    part: Part
 
     def vector(self, name: str, length: int) -> Tensor:
         """Return a norm's weights or a bias."""
@@ -39,21 +41,37 @@ class _Loader:
         """Return a matrix that is never quantised."""
         return self.checkpoint.tensor(name, shape).to(device=self.device, dtype=self.dtype)
 
-    def linear(self, prefixes: Sequence[str], outputs: Sequence[int], inputs: int, *, has_bias: bool) -> Linear:
-        """Return layers of the same inputs as one."""
-        weights = [
-            self.transform(self.reader.weight(self.checkpoint, prefix, (count, inputs)))
-            for prefix, count in zip(prefixes, outputs, strict=True)
-        ]
-        biases = [
-            self.vector(f"{prefix}.bias", count) for prefix, count in zip(prefixes, outputs, strict=True) if has_bias
-        ]
+    def wide(self, prefixes: Sequence[str], outputs: Sequence[int], inputs: int, *, has_bias: bool) -> Linear:
+        """Return layers of the same inputs as one; of each, this process's outputs."""
+        weights, biases = [], []
+        for prefix, count in zip(prefixes, outputs, strict=True):
+            start, stop = self.part.of(count)
+            weight = self._matrix(prefix, (count, inputs))
+            weights.append(weight.rows(start, stop) if isinstance(weight, QuantisedWeight) else weight[start:stop])
+            if has_bias:
+                biases.append(self.vector(f"{prefix}.bias", count)[start:stop])
         return linear(weights, torch.cat(biases) if biases else None, self.dtype, self.device)
+
+    def narrow(self, prefix: str, outputs: int, inputs: int, *, has_bias: bool) -> Linear:
+        """Return a layer of which this process has some inputs; only the first adds the bias to the sum."""
+        start, stop = self.part.of(inputs)
+        weight = self._matrix(prefix, (outputs, inputs))
+        mine = weight.columns(start, stop) if isinstance(weight, QuantisedWeight) else weight[:, start:stop]
+        bias = self.vector(f"{prefix}.bias", outputs) if has_bias and self.part.rank == 0 else None
+        return linear([mine], bias, self.dtype, self.device)
+
+    def _matrix(self, prefix: str, shape: tuple[int, int]) -> Weight:
+        return self.transform(self.reader.weight(self.checkpoint, prefix, shape))
 
 
 def unchanged(weight: Weight) -> Weight:
     """Return a matrix as it was stored."""
     return weight
+
+
+def alone(partial: Tensor) -> Tensor:
+    """Return what one process has computed: it is everything."""
+    return partial
 
 
 def to_format(to: WeightFormat) -> Transform:
@@ -67,6 +85,8 @@ def load_decoder(
     dtype: torch.dtype,
     device: torch.device,
     transform: Transform = unchanged,
+    part: Part = WHOLE,
+    added: Callable[[Tensor], Tensor] = alone,
 ) -> Decoder:
     """Read a whole model.
 
@@ -80,6 +100,8 @@ def load_decoder(
         Where it runs.
     transform
         Applied to each matrix of attention and MLP, such as quantisation; head, embedding and routers stay.
+    part, added
+        Which part of heads and widths this process computes, and what sums the parts.
 
     Raises
     ------
@@ -87,22 +109,29 @@ def load_decoder(
         Something in it is missing or has the wrong shape.
     """
     config = model_config(checkpoint.config, str(checkpoint.directory / "config.json"))
-    reader = weight_reader(config.quantisation)
+    part.check(config)
     loader = _Loader(
-        checkpoint=checkpoint, config=config, reader=reader, transform=transform, dtype=dtype, device=device
+        checkpoint=checkpoint,
+        config=config,
+        reader=weight_reader(config.quantisation),
+        transform=transform,
+        dtype=dtype,
+        device=device,
+        part=part,
     )
     embedding = loader.table("model.embed_tokens.weight", (config.vocabulary, config.hidden))
     frequencies, scale = inverse_frequencies(config.rope, config.head_dim, config.max_positions)
     return Decoder(
         config=config,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
+        heads=config.heads // part.size,
+        kv_heads=config.kv_heads // part.size,
         embedding=embedding,
         layers=tuple(_layer(loader, index) for index in range(config.layers)),
         norm=loader.vector("model.norm.weight", config.hidden),
         head=_head(loader, embedding),
         frequencies=frequencies.to(device),
         rope_scale=scale,
+        added=added,
     )
 
 
@@ -122,10 +151,10 @@ def _layer(loader: _Loader, index: int) -> Layer:
     norms = [loader.vector(f"{attention}.{n}_norm.weight", config.head_dim) for n in "qk" if config.has_qk_norm]
     return Layer(
         input_norm=loader.vector(f"{prefix}.input_layernorm.weight", config.hidden),
-        qkv=loader.linear(names, [queries, keys, keys], config.hidden, has_bias=config.has_qkv_bias),
+        qkv=loader.wide(names, [queries, keys, keys], config.hidden, has_bias=config.has_qkv_bias),
         query_norm=norms[0] if norms else None,
         key_norm=norms[1] if norms else None,
-        output=loader.linear([f"{attention}.o_proj"], [config.hidden], queries, has_bias=config.has_output_bias),
+        output=loader.narrow(f"{attention}.o_proj", config.hidden, queries, has_bias=config.has_output_bias),
         feed_forward_norm=loader.vector(f"{prefix}.post_attention_layernorm.weight", config.hidden),
         feed_forward=_feed_forward(loader, index, prefix),
         window=config.windows[index],
@@ -159,6 +188,6 @@ def _mlp(loader: _Loader, names: Sequence[str], width: int) -> DenseMlp:
     """Return one SwiGLU; ``names`` are those of gate, up and down."""
     hidden, has_bias = loader.config.hidden, loader.config.has_mlp_bias
     return DenseMlp(
-        gate_up=loader.linear(names[:2], [width, width], hidden, has_bias=has_bias),
-        down=loader.linear(names[2:], [hidden], width, has_bias=has_bias),
+        gate_up=loader.wide(names[:2], [width, width], hidden, has_bias=has_bias),
+        down=loader.narrow(names[2], hidden, width, has_bias=has_bias),
     )
