@@ -76,9 +76,10 @@ def paged_attention(
 ):
     """Attend rows (query, head of the group) over a range of the context; grid (sequences * tiles, kv_heads, splits).
 
-    ``query`` (tokens, kv_heads * group, head_dim); keys and values (blocks, block_tokens, kv_heads, head_dim), of 8 bits
-    as int16 of two values, scales without the last; ``table`` (sequences, blocks); ``start`` the first token of each sequence, and the end of the
-    last; ``context`` tokens of each sequence, its queries included; ``logit_scale`` already times log2(e).
+    ``query`` (tokens, kv_heads * group, head_dim); keys and values (blocks, block_tokens, kv_heads, head_dim), of 8
+    bits as int16 of two values, scales without the last; ``table`` (sequences, blocks); ``start`` the first token of
+    each sequence, and the end of the last; ``context`` tokens of each sequence, its queries included; ``logit_scale``
+    already times log2(e).
     """
     sequence = tl.program_id(0) // tiles
     kv_head = tl.program_id(1)

@@ -37,6 +37,21 @@ def rounded(values):
 
 
 @triton.jit
+def float8_of(values):
+    """Return float8_e4m3fn nearest to values of at most 448; halves go to the even one.
+
+    Rounded in bits of float32 first, so that the conversion itself has nothing left to round: the interpreter's loses
+    the carry from mantissa to exponent.
+    """
+    bits = values.to(tl.int32, bitcast=True)
+    bits = (bits + 0x7FFFF + ((bits >> 20) & 1)) & -0x100000  # 3 bits of mantissa remain
+    fine: tl.constexpr = 24576.0  # 1.5 * 2**(23 - 9): subnormal values have steps of 2**-9
+    small = (values + fine) - fine
+    nearest = tl.where(tl.abs(values) < 0.015625, small, bits.to(tl.float32, bitcast=True))
+    return nearest.to(tl.float8e4nv)
+
+
+@triton.jit
 def quantise_rows(
     x_ptr,
     out_ptr,
@@ -63,7 +78,7 @@ def quantise_rows(
         inside = start + places < inputs
         x = tl.load(x_ptr + token * x_stride + start + places, mask=inside, other=0.0).to(tl.float32) / scale
         if is_float8:
-            tl.store(out_ptr + token * inputs + start + places, x.to(tl.float8e4nv), mask=inside)
+            tl.store(out_ptr + token * inputs + start + places, float8_of(x), mask=inside)
         else:
             whole = rounded(x).to(tl.int32)
             tl.store(out_ptr + token * inputs + start + places, whole.to(tl.int8), mask=inside)
