@@ -124,8 +124,8 @@ class Fleet:
 
     def want(self, wanted: Mapping[str, int]) -> None:
         """Ask for so many replicas by variant; those left out stay as they are."""
-        self.lives.want(wanted)
-        self._reconcile()
+        if self.lives.want(wanted):
+            self._reconcile()
 
     def advance(self, until_s: float) -> None:
         """Serve until a time, with every start, failure and drain on the way at its moment."""
@@ -136,8 +136,8 @@ class Fleet:
                 self.minutes.close(self.now_s)
             if self._next_s <= self.now_s:
                 self._happen()
-            elif self._has_closed:
-                self._bury()
+            elif self._has_closed and self._bury():
+                self._reconcile()  # who has gone made room in a quota
 
     def observe(self) -> Observed:
         """Scrape, and return what a policy sees: the API's counts of now and the figures of the scrape before."""
@@ -224,14 +224,17 @@ class Fleet:
         self.lives.close(life, self.now_s)
         self.world.hosts[life.row]["closes_s"] = life.closes_s
 
-    def _bury(self) -> None:
-        """Take away who is gone."""
+    def _bury(self) -> bool:
+        """Take away who is gone; return whether anybody was."""
         gone = self.world.hosts["gone_s"] <= self.now_s
-        for life in [each for each in self.lives.alive if gone[each.row]]:
+        leaving = [each for each in self.lives.alive if gone[each.row]]
+        for life in leaving:
             self.lives.alive.remove(life)
             self.world.hosts[life.row]["gone_s"] = np.inf
             self._free_rows.append(life.row)
-        self._look()
+        if leaving:
+            self._look()
+        return bool(leaving)
 
     def _look(self) -> None:
         """Note which rows are in use, which take requests, and when that changes next."""

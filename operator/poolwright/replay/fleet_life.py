@@ -78,13 +78,15 @@ class Lives:
         ready = sum(each.is_open(now_s) for each in own)
         return ready, starting, len(own) - ready - starting
 
-    def want(self, wanted: Mapping[str, int]) -> None:
-        """Note what is wanted, within quotas; a variant left out stays."""
+    def want(self, wanted: Mapping[str, int]) -> bool:
+        """Note what is wanted, a variant left out stays; return whether that changed anything."""
+        before = list(self.wanted)
         keys = [variant.key for variant in self.variants]
         for key, count in wanted.items():
             if key not in keys or count < 0:
                 raise ValueError(f"wanted {count} of {key!r}; the fleet has {', '.join(keys)}")
             self.wanted[keys.index(key)] = count
+        return self.wanted != before
 
     def order(self, kind: int, now_s: float, *, is_cold: bool = True) -> Life:
         """Return a new replica without a row, ordered now."""

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from poolwright.simulator import gaps
 from poolwright.simulator.fleet_layout import LEAST_TTFT_S, SEEN, TTFT_STEP, TTFTS, Tally, World
 from poolwright.simulator.layout import GAP_STEP, GAPS, LEAST_GAP_S, Integers, Rows
 
-DRAWS: float = 2.0**64
+GAP_BINS_S: Final = gaps.bins_s()
+DRAWS: Final = 2.0**64
 """Values of one raw draw [count]."""
 
 
@@ -80,7 +82,7 @@ class Scraper:
                 counts=tally.gaps.copy(),
                 least_s=LEAST_GAP_S,
                 step=GAP_STEP,
-                total_s=float(tally.gaps @ gaps.bins_s()),
+                total_s=float(tally.gaps @ GAP_BINS_S),
             ),
             tpot=_times(tally.tpot, float(desk["tpot_s"])),
         )
