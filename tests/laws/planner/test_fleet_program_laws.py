@@ -18,21 +18,21 @@ WITHOUT_SOLVER = Settings(time_limit_s=0.0)
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """Three owners at most, of four columns at most over two accelerators, one of them partly reserved or spot."""
-    owners = draw(st.integers(1, 3))
+    """Four owners at most, of four columns at most over two accelerators, one of them partly reserved or spot."""
+    owners = draw(st.integers(1, 4))
     widths = [draw(st.integers(1, 3)) for _ in range(owners)]
     columns = []
     for width in widths:
         for _ in range(width):
-            count, which = draw(st.integers(1, 6)), draw(st.integers(0, 1))
-            loss = draw(st.sampled_from([0.0, 0.0, 0.5, 2.0]))
+            count, which = draw(st.integers(1, 9)), draw(st.integers(0, 1))
+            loss = draw(st.sampled_from([0.0, 0.0, 0.5, 1.1, 2.0]))
             columns.append((loss, count * (0.3 + 0.4 * which), count, which))
         columns.append((3.0, 0.0, 0, 0))
     occupied = np.zeros((len(columns), 2))
     for line, (_, _, count, which) in enumerate(columns):
         occupied[line, which] = count
     costs = np.array([cost for _, cost, _, _ in columns])
-    quotas = [float(draw(st.integers(0, 10))) for _ in range(2)]
+    quotas = [float(draw(st.integers(0, 20))) for _ in range(2)]
     budget = draw(st.sampled_from([1.0, 3.0, 100.0]))
     reserved, spot = np.array([draw(st.integers(0, 3)), 0.0]), np.array([0.0, draw(st.integers(0, 3))])
     prices = np.array([0.3, 0.7])
@@ -121,3 +121,32 @@ def test_a_higher_bound_never_makes_the_result_worse(program: Program, row: int,
         **{name: getattr(program, name) for name in Program.__dataclass_fields__ if name != "bounds"}, bounds=raised
     )
     assert not_worse(wider.value(solved(wider).chosen), program.value(solved(program).chosen))
+
+
+def test_a_choice_that_rounding_gets_wrong_is_right_with_the_solver_and_without_it_says_how_far_off_it_is() -> None:
+    # Of 5 there is room for the first (2, worth 4) or the second (4, worth 9); 22 are asked for in all.
+    occupied = np.array([[2.0], [0.0], [4.0], [0.0], [7.0], [0.0]])
+    none = np.zeros(1)
+    program = Program(
+        starts=np.array([0, 2, 4, 6], dtype=np.intp),
+        classes=np.zeros(3, dtype=np.intp),
+        losses=np.array([0.0, 4.0, 0.0, 9.0, 0.0, 9.0]),
+        costs=occupied[:, 0].copy(),
+        occupied=occupied,
+        spot_ratios=np.zeros(3),
+        uses=csr_matrix(occupied),
+        bounds=np.array([5.0]),
+        usd_row=None,
+        savings=Savings(
+            reserved=none,
+            spot=none,
+            reserved_worth=none,
+            spot_worth=none,
+            reserved_usd_per_s=none,
+            spot_usd_per_s=none,
+        ),
+    )
+    exact, quick = solved(program), solved(program, WITHOUT_SOLVER)
+    assert ((13.0, 4.0), Status.OPTIMAL) == (program.value(exact.chosen), exact.status)
+    assert ((18.0, 2.0), Status.HEURISTIC) == (program.value(quick.chosen), quick.status)
+    assert quick.phases[0].bound <= 13.0
