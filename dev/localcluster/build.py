@@ -56,6 +56,7 @@ PROGRAMS: Final = {
         version_of="helm.sh/helm/v4",
         version_symbol="helm.sh/helm/v4/internal/version.version",
     ),
+    "hey": Program(package="github.com/rakyll/hey", minutes="under 1"),
     "kubeconform": Program(
         package="github.com/yannh/kubeconform/cmd/kubeconform",
         minutes="under 1",

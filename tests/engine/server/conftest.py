@@ -153,9 +153,9 @@ class EchoEngine:
                 joined = self._admit()
             time.sleep(self.pace_s)
             with self.changed:
+                batch = len(self.running)
                 for spoken in list(self.running):
                     self._say(spoken)
-                batch = len(self.running)
                 self.changed.notify_all()
             if self.on_step is not None:
                 prompts = sum(len(spoken.generation.token_ids) for spoken in joined)

@@ -114,7 +114,7 @@ async def test_steps_are_counted_from_the_first(begin: Begin, serve: Any) -> Non
     assert 3 == answer.json()["usage"]["completion_tokens"]
     # The last step is counted after its token was told.
     async with asyncio.timeout(10):
-        while 'sequences_sum{engine="0",model_name="m"} 3.0' not in (await lived.get("/metrics")).text:
+        while 'sequences_sum{engine="0",model_name="m"} 3.0' not in (await lived.get("/metrics")).text:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
