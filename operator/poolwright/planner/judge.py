@@ -1,12 +1,15 @@
 """The judge that simulates: what requests would see on so many replicas of a kind, in the compiled kernel.
 
 Every number of replicas serves the same requests, drawn from constants and stretched to the load (common random
-numbers), so that verdicts differ by replicas and not by luck. The closed form says where to look; where that is an
-overload that nothing could be mistaken about, nothing is simulated. Equation (10.15) of docs/model.md.
+numbers), so that verdicts differ by replicas and not by luck. What is simulated is a grid of rates, kept between plans;
+a load is judged by a mixture of the nodes beside it, so that a load that moves a little costs no simulation. The closed
+form says where to look; where that is an overload that nothing could be mistaken about, nothing is simulated. Equation
+(10.15) of docs/model.md.
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -15,11 +18,10 @@ import numpy as np
 from poolwright.planner.candidates import Same
 from poolwright.planner.verify import Judged
 from poolwright.queueing.objectives import Objectives
-from poolwright.queueing.predict import Prediction, predict
+from poolwright.queueing.predict import predict
 from poolwright.queueing.station import Station
 from poolwright.queueing.workload import Array, Arrivals, RateDistribution, Workload, rate_levels, request_weights
 from poolwright.simulator.gaps import bins_s
-from poolwright.simulator.layout import Integers
 from poolwright.simulator.sampled import Replica, Seen, Stream, replica_of, seen_by, stream_of
 
 REQUESTS: Final = 12_000
@@ -28,8 +30,6 @@ CLOSER: Final = 4
 """Times as many where the first look is near the percentile, or the pool near saturation [1]."""
 NEAR: Final = 0.3
 """Share of what the percentile leaves out within which a probability is near [ratio]: 93.5 to 96.5 % at 95 %."""
-FEWEST: Final = 2_000
-"""Requests of a level of rates that few requests come at: its weight is small."""
 TURNS: Final = 8.0
 """Times that the requests in a pool must be replaced by others at least [1]: before, it remembers that it was empty."""
 SEED: Final = 20_230_911
@@ -43,8 +43,32 @@ FULL: Final = 0.93
 """Load above which queues take longer to build up than the first look lasts [ratio]."""
 ROUNDING: Final = 1e-9
 """Slack of sums of shares [1]."""
+NODE_STEP: Final = 0.03
+"""Distance of simulated rates [1, natural logarithm]: probabilities fall by some hundredths from one to the next near
+saturation, where a chord is within a thousandth."""
+POINTS: Final = 400
+"""Quantiles of times that are kept of a simulation [1]: a probability read off them is right to a thousandth."""
 MEMO: Final = 4096
-"""Judgements and replicas remembered."""
+"""Simulations and replicas remembered: ten kilobytes each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Node:
+    """What a simulation at one rate said: shares within the objectives by name, and quantiles of times [s].
+
+    In overload nobody is within anything, as if it lasted for ever.
+    """
+
+    shares: Mapping[str, float]
+    requests: int = 0
+    ttft_s: Array = field(default_factory=lambda: np.full(POINTS, math.inf))
+    end_to_end_s: Array = field(default_factory=lambda: np.full(POINTS, math.inf))
+    gaps: Array = field(default_factory=lambda: np.zeros(len(bins_s())))
+
+    @property
+    def probability(self) -> float:
+        """The least at any objective."""
+        return min(self.shares.values())
 
 
 def simulated(
@@ -55,53 +79,67 @@ def simulated(
     replicas: tuple[int, ...],
 ) -> tuple[Judged, ...]:
     """Return what a simulation says of each number of replicas."""
-    return tuple(_judged(Same(station), Same(workload), rates, objectives, count) for count in replicas)
+    levels, weights, _ = rate_levels(rates)
+    shares = request_weights(levels, weights)
+    return tuple(_judged(Same(station), Same(workload), levels, shares, objectives, count) for count in replicas)
+
+
+def _judged(
+    station: Same[Station], work: Same[Workload], levels: Array, shares: Array, objectives: Objectives, count: int
+) -> Judged:
+    """Return the mixture of the nodes beside each level of rates."""
+    nodes: list[tuple[float, _Node]] = []
+    for rate, share in zip(levels, shares, strict=True):
+        place = math.log(float(rate)) / NODE_STEP
+        below = math.floor(place + ROUNDING)
+        for index, part in ((below, below + 1.0 - place), (below + 1, place - below)):
+            if part > ROUNDING:
+                nodes.append((float(share) * part, _node(station, work, objectives, count, index)))
+    percentile = objectives.percentile_ratio
+    return Judged(
+        probability=min(sum(part * each.shares[name] for part, each in nodes) for name in nodes[0][1].shares),
+        requests=max(each.requests for _, each in nodes),
+        ttft_s=_percentile([(part, each.ttft_s) for part, each in nodes], percentile),
+        itl_s=_gap_s([(part, each.gaps) for part, each in nodes], percentile),
+        end_to_end_s=_percentile([(part, each.end_to_end_s) for part, each in nodes], percentile),
+    )
 
 
 @lru_cache(maxsize=MEMO)
-def _judged(
-    same: Same[Station],
-    work: Same[Workload],
-    rates: Arrivals | RateDistribution,
-    objectives: Objectives,
-    count: int,
-) -> Judged:
-    station, workload = same.value, work.value
-    levels, weights, _ = rate_levels(rates)
+def _node(station: Same[Station], work: Same[Workload], objectives: Objectives, count: int, index: int) -> _Node:
+    """Simulate one rate of the grid, with more requests where that could change the verdict."""
+    rate_per_s = math.exp(index * NODE_STEP)
+    predicted = predict(station.value, work.value, Arrivals(rate_per_s=rate_per_s), replicas=count)
+    if predicted.utilisation_ratio > HOPELESS:
+        return _Node(shares=dict.fromkeys(objectives.stated, 0.0))
     pool = min(count, LARGEST)
-    predicted = [predict(station, workload, Arrivals(rate_per_s=float(rate)), replicas=count) for rate in levels]
-    shares = request_weights(levels, weights)
-    if all(each.utilisation_ratio > HOPELESS for each in predicted):
-        return OVERLOADED
-    replica = _replica(same, work)
+    stay_s = predicted.ttft_mean_s + predicted.itl_mean_s * work.value.moments.m
 
-    def look(requests: int) -> Judged:
-        runs = [
-            None
-            if each.utilisation_ratio > HOPELESS
-            else _run(replica, work, float(rate) * pool / count, pool, _enough(each, pool, requests, part), each)
-            for rate, part, each in zip(levels, shares, predicted, strict=True)
-        ]
-        return _summed(runs, shares, objectives, requests)
+    def look(requests: int) -> _Node:
+        arrivals = _stream(work, requests).at(rate_per_s * pool / count)
+        seen = seen_by(_replica(station, work), arrivals, pool, stay_s=stay_s)
+        return _kept(seen, objectives, requests)
 
-    first = look(REQUESTS)
+    turns = min(int(TURNS * pool * predicted.mean_batch), CLOSER * REQUESTS)
+    first = look(max(REQUESTS, turns))
     goal = objectives.percentile_ratio
     is_near = abs(first.probability - goal) < NEAR * (1.0 - goal)
-    is_full = any(FULL < each.utilisation_ratio <= HOPELESS for each in predicted) and first.probability >= goal
-    return look(CLOSER * REQUESTS) if is_near or is_full else first
+    is_full = predicted.utilisation_ratio > FULL and first.probability >= goal
+    return look(CLOSER * REQUESTS) if (is_near or is_full) and first.requests < CLOSER * REQUESTS else first
 
 
-def _enough(predicted: Prediction, pool: int, requests: int, part: float) -> int:
-    """Return how many requests a level of rates needs: its part, but all of them where queues build up slowly."""
-    if predicted.utilisation_ratio > FULL:
-        return requests
-    turns = int(TURNS * pool * predicted.mean_batch)
-    return min(max(int(requests * part), turns, FEWEST), CLOSER * REQUESTS)
-
-
-def _run(replica: Replica, work: Same[Workload], rate: float, pool: int, requests: int, predicted: Prediction) -> Seen:
-    stay_s = predicted.ttft_mean_s + predicted.itl_mean_s * work.value.moments.m
-    return seen_by(replica, _stream(work, requests).at(rate), pool, stay_s=stay_s)
+def _kept(seen: Seen, objectives: Objectives, requests: int) -> _Node:
+    shares = seen.attainment(objectives)
+    if seen.is_overloaded:
+        return _Node(shares=shares, requests=requests)
+    at = (np.arange(POINTS) + 0.5) / POINTS
+    return _Node(
+        shares=shares,
+        requests=requests,
+        ttft_s=np.quantile(seen.ttft_s, at),
+        end_to_end_s=np.quantile(seen.end_to_end_s, at),
+        gaps=seen.gaps / max(seen.gaps.sum(), 1),
+    )
 
 
 @lru_cache(maxsize=MEMO)
@@ -114,26 +152,9 @@ def _stream(work: Same[Workload], requests: int) -> Stream:
     return stream_of(work.value, requests, SEED, even=True)
 
 
-def _summed(runs: list[Seen | None], shares: Array, objectives: Objectives, requests: int) -> Judged:
-    """Return probability and percentiles over levels of rates, each by its share of requests."""
-    served = [(float(part), each) for part, each in zip(shares, runs, strict=True) if each is not None]
-    found = [(part, each.attainment(objectives)) for part, each in served]
-    percentile = objectives.percentile_ratio
-    served = [(part, each) for part, each in served if not each.is_overloaded]
-    if not served:
-        return replace(OVERLOADED, requests=requests)
-    return Judged(
-        probability=min(sum(part * each[name] for part, each in found) for name in found[0][1]),
-        requests=requests,
-        ttft_s=_percentile([(part, each.ttft_s) for part, each in served], percentile),
-        itl_s=_gap_s([(part, each.gaps) for part, each in served], percentile),
-        end_to_end_s=_percentile([(part, each.end_to_end_s) for part, each in served], percentile),
-    )
-
-
-def _gap_s(gaps: list[tuple[float, Integers]], percentile_ratio: float) -> float:
+def _gap_s(gaps: list[tuple[float, Array]], percentile_ratio: float) -> float:
     """Return a percentile of times between tokens [s]; infinite where that many are not served."""
-    summed = np.cumsum(np.sum([part * each / max(each.sum(), 1) for part, each in gaps], axis=0))
+    summed = np.cumsum(sum(part * each for part, each in gaps))
     at = int(np.searchsorted(summed, percentile_ratio - ROUNDING))
     return float(bins_s()[at]) if at < len(summed) else math.inf
 
@@ -142,10 +163,6 @@ def _percentile(times_s: list[tuple[float, Array]], percentile_ratio: float) -> 
     """Return a percentile of times [s] of which each list has its share; infinite where that many are not served."""
     every = np.concatenate([each for _, each in times_s])
     weights = np.concatenate([np.full(len(each), part / len(each)) for part, each in times_s])
-    order = np.argsort(every)
+    order = np.argsort(every, kind="stable")
     at = int(np.searchsorted(np.cumsum(weights[order]), percentile_ratio - ROUNDING))
-    return float(every[order[at]]) if at < len(every) else math.inf
-
-
-OVERLOADED: Final = Judged(probability=0.0, ttft_s=math.inf, itl_s=math.inf, end_to_end_s=math.inf)
-"""What nobody need simulate."""
+    return float(every[order[min(at, len(every) - 1)]])

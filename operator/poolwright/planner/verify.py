@@ -135,22 +135,25 @@ def _verified(
     proposed = smallest_replicas(station, workload, rates, objectives, most=MOST_REPLICAS)
     seen: dict[int, Judged] = {}
 
-    def judged(count: int) -> Judged:
-        if count not in seen:
-            (seen[count],) = judge(station, workload, rates, objectives, (count,))
-        return seen[count]
+    def judged(*counts: int) -> list[Judged]:
+        unseen = tuple(count for count in counts if count not in seen)
+        seen.update(zip(unseen, judge(station, workload, rates, objectives, unseen) if unseen else (), strict=True))
+        return [seen[count] for count in counts]
 
     def is_enough(count: int) -> bool:
-        return judged(count).probability >= objectives.percentile_ratio
+        return judged(count)[0].probability >= objectives.percentile_ratio
 
-    replicas = _moved(proposed.replicas, is_enough) if proposed.is_feasible else proposed.replicas
+    replicas = proposed.replicas
+    if proposed.is_feasible and judge is not closed_form:  # which proposed it, and would agree
+        replicas = _moved(replicas, is_enough)
     around = [count for count in (replicas - 1, replicas, replicas + 1) if count >= 1]
+    found = judged(*around)
     return Verdict(
         replicas=replicas,
         is_feasible=proposed.is_feasible and is_enough(replicas),
-        attainment=tuple((count, judged(count).probability) for count in around),
+        attainment=tuple((count, each.probability) for count, each in zip(around, found, strict=True)),
         proposed=proposed.replicas,
-        requests=max(judged(count).requests for count in around),
+        requests=max(each.requests for each in found),
     )
 
 

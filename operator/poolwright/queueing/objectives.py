@@ -24,6 +24,12 @@ class Objectives:
         """Refuse objectives that nothing could be checked against."""
         if not 0.0 < self.percentile_ratio < 1.0:
             raise ValueError(f"percentile_ratio is {self.percentile_ratio}, must be in (0, 1)")
-        stated = [value for value in (self.ttft_s, self.itl_s, self.end_to_end_s) if value is not None]
-        if not stated or not all(0.0 < value < float("inf") for value in stated):
+        stated = self.stated
+        if not stated or not all(0.0 < value < float("inf") for value in stated.values()):
             raise ValueError(f"objectives are {stated} s, need at least one, each positive and finite")
+
+    @property
+    def stated(self) -> dict[str, float]:
+        """The stated objectives [s] by name."""
+        named = {"ttft": self.ttft_s, "itl": self.itl_s, "end_to_end": self.end_to_end_s}
+        return {name: value for name, value in named.items() if value is not None}

@@ -100,8 +100,7 @@ class Seen:
     def attainment(self, objectives: Objectives) -> dict[str, float]:
         """Return the share within each stated objective, by its name; 0 in overload, as if it lasted for ever."""
         if self.is_overloaded:
-            names = {"ttft": objectives.ttft_s, "itl": objectives.itl_s, "end_to_end": objectives.end_to_end_s}
-            return {name: 0.0 for name, goal_s in names.items() if goal_s is not None}
+            return dict.fromkeys(objectives.stated, 0.0)
         found = {}
         if objectives.ttft_s is not None:
             found["ttft"] = float(np.mean(self.ttft_s <= objectives.ttft_s))
