@@ -27,8 +27,8 @@ from poolwright.engine.loop import Engine
 from poolwright.engine.tiny import TinyShape, write_checkpoint
 
 BATCHES = (1, 8)
-PROMPT_TOKENS = 64
-ANSWER_TOKENS = 32
+PROMPT_TOKENS = 32
+ANSWER_TOKENS = 64
 PATIENCE_S = 600.0
 HALF_BILLION = {
     "architecture": "qwen2",

@@ -1,6 +1,7 @@
 """What a step is estimated to compute and to move, over all processes: for metrics, not for decisions."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from poolwright.engine.kv_cache import KvCache
@@ -27,8 +28,8 @@ class StepCosts:
         Weights of all experts of all layers, how many there are in a layer, and how many a token visits.
     kv_bytes_per_token
         Keys and values of one token in one layer.
-    windows
-        Of each layer.
+    layers_of_window
+        How many layers have each window.
     """
 
     flop_per_token: float
@@ -39,13 +40,13 @@ class StepCosts:
     experts: int
     experts_per_token: int
     kv_bytes_per_token: float
-    windows: tuple[int | None, ...]
+    layers_of_window: Mapping[int | None, int]
 
     def flop(self, chunks: Sequence[Chunk]) -> float:
         """Return what a step computes [FLOP]."""
         tokens = sum(len(chunk.token_ids) for chunk in chunks)
         rows = sum(chunk.wants_logits for chunk in chunks)
-        seen = sum(_seen(chunk, window) for chunk in chunks for window in self.windows)
+        seen = sum(n * _seen(chunk, window) for window, n in self.layers_of_window.items() for chunk in chunks)
         return tokens * self.flop_per_token + rows * self.flop_per_logits + seen * self.flop_per_seen_token
 
     def bytes(self, chunks: Sequence[Chunk]) -> float:
@@ -55,8 +56,12 @@ class StepCosts:
         """
         tokens = sum(len(chunk.token_ids) for chunk in chunks)
         unread = (1 - self.experts_per_token / self.experts) ** tokens if self.experts else 1.0
-        kept = sum(min(chunk.stop, window or chunk.stop) for chunk in chunks for window in self.windows)
-        written = tokens * len(self.windows)
+        kept = sum(
+            layers * min(chunk.stop, window or chunk.stop)
+            for window, layers in self.layers_of_window.items()
+            for chunk in chunks
+        )
+        written = tokens * sum(self.layers_of_window.values())
         return self.dense_bytes + (1 - unread) * self.expert_bytes + (kept + written) * self.kv_bytes_per_token
 
 
@@ -91,5 +96,5 @@ def step_costs(model: Decoder, cache: KvCache) -> StepCosts:
         experts=experts.count if experts else 0,
         experts_per_token=experts.per_token if experts else 0,
         kv_bytes_per_token=2.0 * config.kv_heads * config.head_dim * cache.keys[0].element_size(),
-        windows=config.windows,
+        layers_of_window=Counter(config.windows),
     )

@@ -91,17 +91,17 @@ generations = st.lists(
         Generation,
         name=st.just(""),
         token_ids=prompts,
-        max_tokens=st.integers(1, 12),
+        max_tokens=st.sampled_from([1, 5, 12]),
         sampling=st.just(GREEDY),
-        stop_token_ids=st.sampled_from([frozenset(), frozenset(range(0, 320, 7))]),
+        stop_token_ids=st.sampled_from([frozenset(), frozenset(range(0, 320, 29))]),
         priority=st.integers(0, 2),
     ),
-    min_size=1,
-    max_size=6,
+    min_size=3,
+    max_size=8,
 ).map(lambda rows: [replace(row, name=str(number)) for number, row in enumerate(rows)])
 
 
-@given(generations, st.integers(9, 40), st.integers(1, 6), st.integers(1, 40), st.integers(1, 6), st.integers(1, 40))
+@given(generations, st.integers(9, 16), st.integers(1, 8), st.integers(1, 40), st.integers(1, 6), st.integers(1, 40))
 @settings(max_examples=40)
 def test_greedy_answers_are_those_of_each_request_alone_whatever_the_limits_and_however_they_change(
     decoder: Decoder, asked: Sequence[Generation], blocks: int, seqs: int, tokens: int, later_seqs: int, later: int

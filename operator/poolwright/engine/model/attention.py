@@ -1,8 +1,7 @@
 """Attention of a step's queries over paged keys and values, several query heads to one KV head.
 
-One form for prompts, chunks of prompts, single tokens and drafts: a group of sequences gathers its pages and masks
-what a query must not see. The query heads of one KV head are laid side by side as if they were more queries, so keys
-and values are read once for all of them.
+A group of sequences gathers its pages and masks what a query must not see. Where each has one token, the query heads of
+one KV head are laid side by side as if they were more queries, so keys and values are read once for all of them.
 """
 
 import torch
@@ -63,18 +62,19 @@ def _fresh(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _over_pages(query: Tensor, keys: Tensor, values: Tensor, group: AttentionGroup, window: int | None) -> Tensor:
     """Return attention of a group's queries over their sequences' pages."""
     sequences, queries = group.blocks.shape[0], group.queries
-    kv_heads, head_dim = keys.shape[2], keys.shape[3]
-    shared = query.shape[1] // kv_heads
-    laid = query.view(sequences, queries, kv_heads, shared, head_dim).permute(0, 2, 3, 1, 4)
-    laid = laid.reshape(sequences, kv_heads, shared * queries, head_dim)
+    paged_keys = keys[group.blocks].flatten(1, 2).transpose(1, 2)  # (sequences, kv_heads, places, head_dim)
+    paged_values = values[group.blocks].flatten(1, 2).transpose(1, 2)
     mask = group.masks[window]
-    if queries > 1:
-        mask = mask.repeat(1, 1, shared, 1)  # (sequences, 1, shared * queries, places)
+    heads, kv_heads, head_dim = query.shape[1], keys.shape[2], keys.shape[3]
+    if queries == 1:
+        side_by_side = query.view(sequences, kv_heads, heads // kv_heads, head_dim)
+        output = functional.scaled_dot_product_attention(side_by_side, paged_keys, paged_values, attn_mask=mask)
+        return output.reshape(sequences, heads, head_dim)
     output = functional.scaled_dot_product_attention(
-        laid,
-        keys[group.blocks].flatten(1, 2).transpose(1, 2),  # (sequences, kv_heads, places, head_dim)
-        values[group.blocks].flatten(1, 2).transpose(1, 2),
+        query.view(sequences, queries, heads, head_dim).transpose(1, 2),  # (sequences, heads, queries, head_dim)
+        paged_keys,
+        paged_values,
         attn_mask=mask,
+        enable_gqa=heads != kv_heads,
     )
-    output = output.view(sequences, kv_heads, shared, queries, head_dim).permute(0, 3, 1, 2, 4)
-    return output.reshape(sequences * queries, kv_heads * shared, head_dim)  # (tokens, heads, head_dim)
+    return output.transpose(1, 2).reshape(sequences * queries, heads, head_dim)  # (tokens, heads, head_dim)
