@@ -39,6 +39,14 @@ class Stream(threading.Thread):
         return next((each["choices"][0]["finish_reason"] for each in reversed(chunks) if "choices" in each), None)
 
 
+def is_alive(process: str) -> bool:
+    """Return whether a process still runs; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def streaming(running: Any, **asked: Any) -> Stream:
     """Return a stream of which the first tokens have come."""
     stream = Stream(running.url, **asked)
@@ -180,6 +188,17 @@ def test_a_checkpoint_that_cannot_be_served_ends_the_process_with_the_file(
     running = launch(directory=tmp_path, waits=False)
     assert 1 == running.process.wait(timeout=60)
     assert expected in running.log.read_text()
+
+
+def test_a_model_in_two_processes_answers_and_both_end(launch: Launch) -> None:
+    running = launch("--tensor-parallel-size=2", "--weight-format=fp32")
+    answer = httpx2.post(running.url + "/v1/completions", json=LONG | {"max_tokens": 8}, timeout=60)
+    assert 8 == answer.json()["usage"]["completion_tokens"]
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    assert children
+    running.process.send_signal(signal.SIGTERM)
+    assert 0 == running.process.wait(timeout=60)
+    running.until(lambda: not any(is_alive(child) for child in children))
 
 
 def test_a_directory_that_is_not_there_ends_the_process_with_its_name(launch: Launch) -> None:

@@ -103,7 +103,6 @@ def test_the_cache_is_in_the_data_type_of_activations(flags: dict[str, Any], exp
     [
         ({"weight_format": "bf16", "kv_format": "fp8"}, "the KV cache cannot be fp8 where activations are bfloat16"),
         ({"dtype": "half", "kv_cache_dtype": "bfloat16"}, "set --dtype=bfloat16"),
-        ({"tensor_parallel_size": 2}, "--tensor-parallel-size=2: this engine runs on one device; say 1"),
     ],
 )
 def test_what_the_engine_has_not_is_refused(flags: dict[str, Any], expected: str) -> None:

@@ -39,6 +39,7 @@ def load(settings: Settings, on_step: OnStep) -> Served:
         max_num_seqs=settings.max_num_seqs,
         max_num_batched_tokens=settings.max_num_batched_tokens,
         max_queued_requests=settings.max_queued_requests,
+        tensor_parallel_size=settings.tensor_parallel_size,
         seed=settings.seed,
     )
     engine = open_engine(options, on_step)
@@ -54,10 +55,6 @@ def computed_dtype(settings: Settings) -> str:
     ValueError
         The flags ask for what this engine has not.
     """
-    if settings.tensor_parallel_size > 1:
-        raise ValueError(
-            f"--tensor-parallel-size={settings.tensor_parallel_size}: this engine runs on one device; say 1"
-        )
     dtype, cache = settings.activation_dtype, settings.cache_format
     if cache == AUTO:
         return dtype
