@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from poolwright.controller.exposition import samples_of
-from poolwright.controller.metrics_adapter import Missing
-from poolwright.controller.reading import Reading, reading_of
-from poolwright.controller.vocabulary import VLLM
+from poolwright.controller.signals.exposition import samples_of
+from poolwright.controller.signals.metrics_adapter import Missing
+from poolwright.controller.signals.reading import Reading, reading_of
+from poolwright.controller.signals.vocabulary import VLLM
 from poolwright.engine.generation import StepRecord
 from poolwright.engine.server.metrics import Metrics, length_bounds
 

@@ -5,6 +5,9 @@ import shlex
 import subprocess
 import sys
 import time
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +111,9 @@ def test_help_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
     assert time.monotonic() - started < 20
+
+
+def test_the_command_that_the_operator_starts_is_installed_with_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert "poolwright.engine.server.main:main" == project["scripts"]["poolwright-engine"]
+    assert callable(EntryPoint("poolwright-engine", project["scripts"]["poolwright-engine"], "console_scripts").load())

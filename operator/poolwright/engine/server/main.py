@@ -7,6 +7,7 @@ import sys
 from prometheus_client import disable_created_metrics
 from pythonjsonlogger.json import JsonFormatter
 
+from poolwright.engine.server.processors import tell_threads
 from poolwright.engine.server.settings import Settings, settings_of
 
 
@@ -14,6 +15,7 @@ def main() -> None:
     """Serve a model until told to stop."""
     settings = settings_of(sys.argv[1:])
     _log(settings.log_level)
+    tell_threads()
     # A second series for each counter, of no use to those who read rates.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     sys.exit(asyncio.run(_run(settings)))
