@@ -5,6 +5,7 @@ The leader tells the others what each step computes and draws the tokens; partia
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,9 +29,13 @@ EXIT_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """A process's place among those that compute together; ``others`` are the leader's child processes."""
+    """A process's place among those that compute together.
+
+    ``meeting`` is the file over which they found each other, ``others`` are the leader's child processes.
+    """
 
     part: Part
+    meeting: Path
     others: tuple["subprocess.Popen[bytes]", ...] = field(default=())
 
     def tell(self, chunks: Sequence[Chunk]) -> None:
@@ -76,6 +81,8 @@ class Team:
                 other.kill()
                 other.wait()
         distributed.destroy_process_group()
+        if self.part.rank == 0:
+            shutil.rmtree(self.meeting.parent, ignore_errors=True)
 
 
 def flattened(chunks: Sequence[Chunk]) -> list[int]:
@@ -132,4 +139,4 @@ def joined(part: Part, meeting: Path, others: tuple["subprocess.Popen[bytes]", .
     distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=part.rank, world_size=part.size, timeout=IDLE
     )
-    return Team(part=part, others=others)
+    return Team(part=part, meeting=meeting, others=others)
