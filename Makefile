@@ -43,7 +43,7 @@ test-fast: setup ## Tests that need no cluster
 	@$(BIN)/pytest tests/unit tests/laws tests/golden $(ARGS)
 
 test-engine: $(ENGINE_VENV)/.ready ## Tests of the inference engine, in an environment with torch
-	@$(ENGINE_VENV)/bin/pytest tests/engine $(ARGS)
+	@$(ENGINE_VENV)/bin/pytest --doctest-modules operator/poolwright/engine tests/engine $(ARGS)
 
 check: setup ## Format, lint, types, layers, generated files, laws and doctests
 	@$(BIN)/ruff format --check --quiet .
@@ -51,7 +51,7 @@ check: setup ## Format, lint, types, layers, generated files, laws and doctests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo >/tmp/lint-imports.$$$$ 2>&1 || { cat /tmp/lint-imports.$$$$; rm -f /tmp/lint-imports.$$$$; exit 1; }; rm -f /tmp/lint-imports.$$$$
 	@$(BIN)/python -m poolwright.api.schema --check
-	@$(BIN)/pytest --quiet --numprocesses auto --doctest-modules operator/poolwright tests/unit tests/laws
+	@$(BIN)/pytest --quiet --numprocesses auto --doctest-modules --doctest-ignore-import-errors operator/poolwright tests/unit tests/laws
 
 generate: setup ## Write CRDs and the field reference from the pydantic types
 	@$(BIN)/python -m poolwright.api.schema --write
