@@ -9,7 +9,7 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-simulator bench-planner validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-simulator bench-planner bench-replay validate e2e lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench: setup ## Benchmarks (ratios taken in one run)
 
 bench-planner: setup ## A thousand pools over 20 accelerators: time, bound, what simpler planners pay; the last line is JSON
 	@$(BIN)/python bench/planner.py
+
+bench-replay: setup ## Weeks of the traces in POOLWRIGHT_TRACES through a fleet in time; the last line is JSON
+	@$(BIN)/python bench/replay.py $(ARGS)
 
 bench-simulator: setup ## An hour of a trace in POOLWRIGHT_TRACES through the simulation kernel; the last line is JSON
 	@$(BIN)/python bench/simulator.py

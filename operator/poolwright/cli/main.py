@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "plan": "Plan a pool without a cluster",
     "predict": "Predict step time, latency and throughput of one replica",
     "prices": "Show what a million tokens cost by tier and context",
+    "replay": "Replay a trace through a simulated fleet under a policy",
     "roofline": "Draw attainable FLOP/s against arithmetic intensity",
     "twin": "Play the engines behind a cluster's pods, with real traffic and real metrics pages",
 }

@@ -23,6 +23,7 @@ class Minutes:
         self.tiers = tuple(tiers)
         self.tally = counts_of(kinds, len(tiers))
         self._percentiles: list[Floats] = []
+        self._closed = np.zeros_like(self.tally.recent[0])
 
     def reach(self, until_s: float) -> None:
         """Make room for the minutes until a time."""
@@ -36,6 +37,7 @@ class Minutes:
         place = self.tally.recent[number % OPEN_MINUTES]
         if number >= 0:
             self._percentiles.append(_percentiles(place))
+            self._closed += place
         place.fill(0)
 
     def recorded(self, until_s: float, waiting: Sequence[tuple[float, int]]) -> "Recorded":
@@ -66,6 +68,7 @@ class Minutes:
             minutes=minutes,
             overdue=overdue,
             ttft_s=percentiles,
+            whole_ttft_s=_percentiles(self._closed + self.tally.recent.sum(axis=0)),
             spent=self.tally.spent[:count].copy(),
             life_s=self.tally.life_s.copy(),
         )
@@ -87,6 +90,8 @@ class Recorded:
         Who had no first token in the end though the objective had passed, same shape.
     ttft_s
         ``PERCENTILES`` of times to first token [s], NaN without any, shape (minutes, tiers, percentiles).
+    whole_ttft_s
+        The same over the whole replay [s], shape (tiers, percentiles).
     spent
         Records of ``fleet_layout.SPENT``, shape (minutes,).
     life_s
@@ -98,6 +103,7 @@ class Recorded:
     minutes: Rows
     overdue: Integers
     ttft_s: Floats
+    whole_ttft_s: Floats
     spent: Rows
     life_s: Floats
 

@@ -3,6 +3,7 @@
 A source may be read several times, with the same requests each time.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -58,7 +59,7 @@ def source_of(trace: Trace, name: str, *, factor: float = 1.0, seed: int = 0) ->
     return Source(
         name=name,
         citation=trace.source,
-        duration_s=trace.duration_s,
+        duration_s=math.nextafter(trace.duration_s, math.inf),  # the last request still comes
         requests=len(played),
         longest_tokens=int((played.input_tokens + played.output_tokens).max()),
         opened=lambda: blocks_of(played),
@@ -124,7 +125,8 @@ class Rates:
             # A window too large for one block is spread evenly over several: each gets its own part of the window.
             parts = -(-count // BLOCK_REQUESTS)
             for part in range(parts):
-                yield self._block(rng, lengths, begin_s + part * self.window_s / parts, parts, count // parts)
+                own = count * (part + 1) // parts - count * part // parts
+                yield self._block(rng, lengths, begin_s + part * self.window_s / parts, parts, own)
 
     def _block(self, rng: np.random.Generator, lengths: Lengths, begin_s: float, parts: int, count: int) -> Block:
         # Arrivals of a Poisson process, given their number, are uniform.
