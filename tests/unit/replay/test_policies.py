@@ -191,15 +191,16 @@ def test_slo_ratio_takes_a_queue_without_any_first_token_for_the_worst() -> None
 
 
 def test_a_linear_law_is_fitted_exactly() -> None:
-    model = fitted(LAW, input_tokens=1000.0, output_tokens=100.0, max_num_seqs=64, chunk_tokens=2048)
-    # A prompt beside n - 1 others: 10 ms + 0.1 ms (n - 1) + 50 ms.
-    assert (0.0164, 0.0599) == (pytest.approx(model.decode_s(64)), pytest.approx(model.prefill_s(0.0)))
+    model = fitted(LAW, input_tokens=1000.0, output_tokens=100.0, batch=64, chunk_tokens=2048)
+    # Alone 10 ms + 0.1 ms; a prompt 10 ms + 50 ms. In a batch of 64 each step carries 640 prompt tokens, 32 ms.
+    expected = (0.0101, 0.0484, 0.060)
+    assert expected == pytest.approx((model.decode_s(1), model.decode_s(64), model.prefill_s(1)))
 
 
 def test_what_means_sustain_is_bounded_by_the_mean_time_between_tokens() -> None:
     model = Iteration(decode_base_s=0.01, decode_each_s=0.001, prefill_base_s=0.0, prefill_each_s=0.0)
     loose, tight = (
-        sustained_per_s(model, output_tokens=101.0, max_num_seqs=64, objectives=Objectives(itl_s=itl_s))
+        sustained_per_s(model, output_tokens=101.0, batch=64, objectives=Objectives(itl_s=itl_s))
         for itl_s in (1.0, 0.03)
     )
     # At 20 sequences a step takes 30 ms: some 20 / (100 * 0.03) a second; a full batch 64 / (100 * 0.074).
@@ -209,7 +210,7 @@ def test_what_means_sustain_is_bounded_by_the_mean_time_between_tokens() -> None
 
 def test_means_only_divides_demand_by_what_one_replica_serves() -> None:
     served = replace(SEEN, finished=10, finished_input_tokens=10_000, finished_output_tokens=1_000)
-    model = fitted(LAW, input_tokens=1000.0, output_tokens=100.0, max_num_seqs=64, chunk_tokens=2048)
-    each = sustained_per_s(model, output_tokens=100.0, max_num_seqs=64, objectives=GOALS)
+    model = fitted(LAW, input_tokens=1000.0, output_tokens=100.0, batch=64, chunk_tokens=2048)
+    each = sustained_per_s(model, output_tokens=100.0, batch=64, objectives=GOALS)
     arrived = int(6.5 * each * 15.0)
     assert [{"gpu": 7}] == answers("means-only", [(60.0, seen(60.0, served, arrived=arrived))])

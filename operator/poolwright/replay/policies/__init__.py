@@ -10,6 +10,7 @@ from poolwright.replay.policies.hpa import hpa_busy, hpa_running, hpa_waiting
 from poolwright.replay.policies.keda import Keda
 from poolwright.replay.policies.kpa import Kpa
 from poolwright.replay.policies.means_only import MeansOnly
+from poolwright.replay.policies.planned import Planned
 from poolwright.replay.policies.slo_ratio import SloRatio
 from poolwright.replay.policies.static import Static
 from poolwright.replay.policies.token_saturation import TokenSaturation
@@ -35,6 +36,7 @@ POLICIES: Final[dict[str, MakePolicy]] = {
     "token-saturation": TokenSaturation.made,
     "slo-ratio": SloRatio.made,
     "means-only": MeansOnly.made,
+    "planned": Planned.made,
 }
 """Policy by the name that the command line takes."""
 

@@ -1,10 +1,11 @@
 """Model-based sizing on means: a linear iteration model fitted at one operating point, and a birth-death chain.
 
-A step of n sequences takes alpha + beta n, the prompt of one among n takes gamma + delta n; both lines go through two
-measurements, alone and in a full batch, at the lengths seen first. In the chain n requests leave at n / (time of a
-request among n). The largest rate at which the mean time to first token and the mean time between tokens meet the
-objectives is what one replica is taken to serve; an HPA below applies the number. Source: inferno, the optimiser of
-llm-d's workload-variant-autoscaler (docs/modeling-optimization.md): linear ITL, state-dependent M/M/1/K, mean values.
+A step among n sequences takes alpha + beta n, the prompt of one among n takes gamma + delta n; both lines go through
+two measurements, of one request alone and of the largest batch under load, at the lengths seen first. In the chain n
+requests leave at n / (time of a request among n). The largest rate at which the mean time to first token and the mean
+time between tokens meet the objectives is what one replica is taken to serve; an HPA below applies the number. Source:
+inferno, the optimiser of llm-d's workload-variant-autoscaler (docs/modeling-optimization.md): linear ITL, state-
+dependent M/M/1/K, mean values.
 """
 
 import math
@@ -75,20 +76,27 @@ class Iteration:
         return self.prefill_base_s + self.prefill_each_s * sequences
 
 
-def fitted(law: Law, *, input_tokens: float, output_tokens: float, max_num_seqs: int, chunk_tokens: int) -> Iteration:
-    """Return the lines through two measurements: one sequence alone, and a full batch, at given lengths."""
+def largest_batch(*, input_tokens: float, output_tokens: float, max_num_seqs: int, chunk_tokens: int) -> int:
+    """Return the sequences that decode at most while prompts come as fast as answers end: steps hold both.
+
+    >>> largest_batch(input_tokens=1000.0, output_tokens=250.0, max_num_seqs=256, chunk_tokens=500)
+    100
+    """
+    return max(2, min(max_num_seqs, int(chunk_tokens * output_tokens / (input_tokens + output_tokens))))
+
+
+def fitted(law: Law, *, input_tokens: float, output_tokens: float, batch: int, chunk_tokens: int) -> Iteration:
+    """Return the lines through two measurements: one request alone, and a batch under load, at given lengths."""
     axes = (law.sequences, law.contexts, law.prefills)
     step = RegularGridInterpolator(axes, law.times_s, bounds_error=False, fill_value=None)
     context = input_tokens + output_tokens / 2.0
-
-    def measured(sequences: int) -> tuple[float, float]:
-        passes = max(math.ceil(input_tokens / chunk_tokens), 1)
-        decode_s = float(step((sequences, context, 0.0)))
-        return decode_s, passes * float(step((sequences - 1, context, input_tokens / passes)))
-
-    (alone_s, first_s), (full_s, among_s) = measured(1), measured(max_num_seqs)
-    others = max(max_num_seqs - 1, 1)
-    decode_each_s, prefill_each_s = (full_s - alone_s) / others, (among_s - first_s) / others
+    # Under load every step carries the prompts of those who take the places of the ones that end in it.
+    mixed_s = float(step((batch, context, min(batch * input_tokens / output_tokens, chunk_tokens - batch))))
+    alone_s = float(step((1, context, 0.0)))
+    passes = max(math.ceil(input_tokens / chunk_tokens), 1)
+    first_s = passes * float(step((0, context, input_tokens / passes)))
+    among_s = math.ceil(input_tokens / max(chunk_tokens - batch, 1)) * mixed_s
+    decode_each_s, prefill_each_s = (mixed_s - alone_s) / (batch - 1), (among_s - first_s) / (batch - 1)
     return Iteration(
         decode_base_s=alone_s - decode_each_s,
         decode_each_s=decode_each_s,
@@ -97,16 +105,16 @@ def fitted(law: Law, *, input_tokens: float, output_tokens: float, max_num_seqs:
     )
 
 
-def sustained_per_s(model: Iteration, *, output_tokens: float, max_num_seqs: int, objectives: Objectives) -> float:
+def sustained_per_s(model: Iteration, *, output_tokens: float, batch: int, objectives: Objectives) -> float:
     """Return the largest rate of one replica at which both means meet the objectives [1/s]; 0 where none does."""
-    batch = np.arange(1, max_num_seqs + 1, dtype=np.float64)
-    request_s = model.prefill_base_s + model.prefill_each_s * batch
-    request_s = request_s + max(output_tokens - 1.0, 0.0) * (model.decode_base_s + model.decode_each_s * batch)
-    leaving = batch / request_s
-    service = np.concatenate((leaving, np.full(int(QUEUE_RATIO * max_num_seqs), leaving[-1])))
+    present = np.arange(1, batch + 1, dtype=np.float64)
+    request_s = model.prefill_base_s + model.prefill_each_s * present
+    request_s = request_s + max(output_tokens - 1.0, 0.0) * (model.decode_base_s + model.decode_each_s * present)
+    leaving = present / request_s
+    service = np.concatenate((leaving, np.full(int(QUEUE_RATIO * batch), leaving[-1])))
 
     def is_met(rate_per_s: float) -> bool:
-        chain = birth_death(rate_per_s, service, max_num_seqs)
+        chain = birth_death(rate_per_s, service, batch)
         ttft_s = chain.mean_wait_s + model.prefill_s(chain.mean_in_service)
         itl_s = model.decode_s(chain.mean_in_service)
         return ttft_s <= (objectives.ttft_s or math.inf) and itl_s <= (objectives.itl_s or math.inf)
@@ -127,7 +135,7 @@ class MeansOnly:
     objectives: Objectives
     _after: Stabilised
     _rates: deque[tuple[float, float]] = field(default_factory=deque)
-    _models: dict[str, Iteration] = field(default_factory=dict)
+    _models: dict[str, tuple[Iteration, int]] = field(default_factory=dict)
     _solved: dict[str, tuple[float, float]] = field(default_factory=dict)
     _output_tokens: float | None = None
     _decided_s: float = -math.inf
@@ -166,27 +174,22 @@ class MeansOnly:
         inputs = sum(each.finished_input_tokens for each in observed.variants) / finished
         self._output_tokens = sum(each.finished_output_tokens for each in observed.variants) / finished
         if not self._models:
-            self._models = {
-                each.key: fitted(
-                    each.law,
-                    input_tokens=inputs,
-                    output_tokens=self._output_tokens,
-                    max_num_seqs=each.max_num_seqs,
-                    chunk_tokens=each.max_num_batched_tokens,
-                )
-                for each in self.variants
-            }
+            self._models = {each.key: self._fitted(each, inputs, self._output_tokens) for each in self.variants}
+
+    @staticmethod
+    def _fitted(variant: FleetVariant, inputs: float, outputs: float) -> tuple[Iteration, int]:
+        chunk = variant.max_num_batched_tokens
+        batch = largest_batch(
+            input_tokens=inputs, output_tokens=outputs, max_num_seqs=variant.max_num_seqs, chunk_tokens=chunk
+        )
+        return fitted(variant.law, input_tokens=inputs, output_tokens=outputs, batch=batch, chunk_tokens=chunk), batch
 
     def _each_per_s(self, variant: FleetVariant) -> float:
         output_tokens = self._output_tokens or 1.0
         solved = self._solved.get(variant.key)
         if solved is None or abs(output_tokens / solved[0] - 1.0) > LENGTH_RATIO:
-            rate = sustained_per_s(
-                self._models[variant.key],
-                output_tokens=output_tokens,
-                max_num_seqs=variant.max_num_seqs,
-                objectives=self.objectives,
-            )
+            model, batch = self._models[variant.key]
+            rate = sustained_per_s(model, output_tokens=output_tokens, batch=batch, objectives=self.objectives)
             solved = self._solved[variant.key] = (output_tokens, rate)
         return solved[1]
 
