@@ -26,10 +26,10 @@ from rich.table import Table
 from fleetreport.rivals import attained, best_type, greedy_columns, means_only, on_type
 from fleetreport.scenario import HOURS, Scenario, occupied, quotas, scenario_of
 from poolwright.hardware.catalogue import load_catalogue
-from poolwright.planner.fleet import FleetPlan, plan_fleet
-from poolwright.planner.fleet_columns import Column, tier_columns
-from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Supply
-from poolwright.planner.fleet_solve import Settings
+from poolwright.planner.fleet.columns import Column, tier_columns
+from poolwright.planner.fleet.plan import FleetPlan, plan_fleet
+from poolwright.planner.fleet.request import FleetLimits, FleetRequest, Supply
+from poolwright.planner.fleet.solve import Settings
 
 POOLS, ACCELERATORS = 1000, 20
 SHORT_RATIO: Final = 0.5

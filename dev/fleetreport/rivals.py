@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 
 from poolwright.planner.candidates import Candidate
-from poolwright.planner.fleet_build import built
-from poolwright.planner.fleet_columns import Column, TierColumns, column, with_columns
-from poolwright.planner.fleet_request import FleetLimits
-from poolwright.planner.fleet_search import greedy
-from poolwright.planner.fleet_solve import Settings, unharmed
-from poolwright.planner.fleet_ways import Way
+from poolwright.planner.fleet.build import built
+from poolwright.planner.fleet.columns import Column, TierColumns, column, with_columns
+from poolwright.planner.fleet.request import FleetLimits
+from poolwright.planner.fleet.search import greedy
+from poolwright.planner.fleet.solve import Settings, unharmed
+from poolwright.planner.fleet.ways import Way
 from poolwright.queueing.classic import birth_death
 from poolwright.queueing.objectives import Objectives
 from poolwright.queueing.sizing import attainments

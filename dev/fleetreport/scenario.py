@@ -8,9 +8,9 @@ from typing import Final
 
 from poolwright.hardware.accelerator import Accelerator
 from poolwright.hardware.catalogue import Catalogue
-from poolwright.planner.fleet import FleetPlan
-from poolwright.planner.fleet_columns import Column
-from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Supply
+from poolwright.planner.fleet.columns import Column
+from poolwright.planner.fleet.plan import FleetPlan
+from poolwright.planner.fleet.request import FleetLimits, FleetRequest, Supply
 from poolwright.planner.menu import Menu, Option, options_of
 from poolwright.planner.outcome import Load
 from poolwright.planner.policy import AcceleratorChoice, PoolPolicy, Scaling, TierPolicy

@@ -4,7 +4,7 @@ from typing import Final
 
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.shared_spec import SharedAcceleratorSpec
-from poolwright.planner.fleet_request import FleetLimits, Purpose, Supply
+from poolwright.planner.fleet.request import FleetLimits, Purpose, Supply
 from poolwright.planner.policy import Budget
 from poolwright.units import JOULES_PER_KWH, ratio_from_percent, usd_per_s_from_usd_per_h
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from poolwright.cli.pool_file import refuse
-from poolwright.planner.frontier import Frontier, Point
+from poolwright.planner.advice.frontier import Frontier, Point
 from poolwright.units import ms_from_s, percent_from_ratio, usd_per_h_from_usd_per_s
 
 SUFFIXES: Final = (".png", ".svg")

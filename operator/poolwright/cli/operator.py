@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from poolwright.controller import logs, main
+from poolwright.controller import main
+from poolwright.controller.reporting import logs
 from poolwright.controller.settings import Settings, SettingsError, load_settings
 
 BAD_SETTINGS = 2

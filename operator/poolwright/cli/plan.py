@@ -17,12 +17,12 @@ from poolwright.cli.frontier import check_target, draw
 from poolwright.cli.pool_file import read_pool, stated
 from poolwright.cli.right_size import right_size_lines, right_size_table
 from poolwright.cli.sharing import sharing_lines
+from poolwright.planner.advice.frontier import frontiers
+from poolwright.planner.advice.model_costs import right_sizes
+from poolwright.planner.advice.sharing import sharing
 from poolwright.planner.explain import dollars, dollars_per_h, explained, ms_text
-from poolwright.planner.frontier import frontiers
-from poolwright.planner.model_costs import right_sizes
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan as pool_plan
-from poolwright.planner.sharing import sharing
 from poolwright.planner.snapshot import History
 from poolwright.units import percent_from_ratio
 

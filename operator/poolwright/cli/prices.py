@@ -14,9 +14,9 @@ from rich.table import Table
 
 from poolwright.cli.plan import PIPE_COLUMNS, json_value
 from poolwright.cli.pool_file import planned, read_pool
+from poolwright.planner.advice.price_card import Bracket, PriceCard, price_cards
+from poolwright.planner.advice.token_share import Tokens
 from poolwright.planner.explain import dollars_per_h
-from poolwright.planner.price_card import Bracket, PriceCard, price_cards
-from poolwright.planner.token_share import Tokens
 from poolwright.units import (
     JOULES_PER_KWH,
     TOKENS_PER_MILLION,

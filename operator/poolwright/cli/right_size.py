@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from poolwright.planner.advice.model_costs import RightSize
+from poolwright.planner.advice.right_size import PER_THOUSAND, Choice
 from poolwright.planner.explain import dollars_per_h
-from poolwright.planner.model_costs import RightSize
-from poolwright.planner.right_size import PER_THOUSAND, Choice
 from poolwright.units import percent_from_ratio
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from poolwright.planner.advice.sharing import Group, Sharing
 from poolwright.planner.explain import dollars_per_h
-from poolwright.planner.sharing import Group, Sharing
 from poolwright.units import percent_from_ratio
 
 

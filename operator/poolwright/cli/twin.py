@@ -23,9 +23,9 @@ from poolwright.api.inference_pool import InferencePool
 from poolwright.api.resource import GROUP, VERSION
 from poolwright.api.translate import model_shape, parsed
 from poolwright.api.translate_tier import objectives
-from poolwright.controller import labels
-from poolwright.controller.pod_state import PodState, counts, pod_state
-from poolwright.controller.scrape_source import METRICS_PORT
+from poolwright.controller.cluster.pod_state import PodState, counts, pod_state
+from poolwright.controller.objects import labels
+from poolwright.controller.signals.scrape_source import METRICS_PORT
 from poolwright.hardware.catalogue import Catalogue, load_catalogue
 from poolwright.hardware.model_shape import ModelShape
 from poolwright.perf.replica import ReplicaConfig

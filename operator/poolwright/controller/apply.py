@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from poolwright.controller import labels
-from poolwright.controller.cluster_view import PoolView
-from poolwright.controller.difference import is_applied, with_hash
-from poolwright.controller.kube import (
+from poolwright.controller.cluster.kube import (
     DEPLOYMENTS,
     NETWORK_POLICIES,
     PDBS,
@@ -25,7 +22,10 @@ from poolwright.controller.kube import (
     NotFoundError,
     ResourceKind,
 )
-from poolwright.controller.pod_state import Manifest
+from poolwright.controller.cluster.pod_state import Manifest
+from poolwright.controller.cluster.view import PoolView
+from poolwright.controller.objects import labels
+from poolwright.controller.objects.difference import is_applied, with_hash
 
 OWNED_KINDS: Final = {each.kind: each for each in (NETWORK_POLICIES, SERVICES, PDBS, POD_MONITORS, DEPLOYMENTS)}
 """Everything that a pool may own, by kind."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from poolwright.controller import labels
-from poolwright.controller.pod_state import Manifest, PoolRef, counts
+from poolwright.controller.cluster.pod_state import Manifest, PoolRef, counts
+from poolwright.controller.objects import labels
 from poolwright.planner.allotment import Allotment
 from poolwright.planner.candidates import Same, option_key, workload_of
-from poolwright.planner.fleet import FleetChoice, FleetPlan, allotted, plan_fleet
-from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Supply
+from poolwright.planner.fleet.plan import FleetChoice, FleetPlan, allotted, plan_fleet
+from poolwright.planner.fleet.request import FleetLimits, FleetRequest, Supply
 from poolwright.planner.outcome import Plan
 from poolwright.planner.reason import Reason
 from poolwright.planner.snapshot import Inventory, Missing, Variant, VariantState

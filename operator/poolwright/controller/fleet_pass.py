@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.translate import SpecError
 from poolwright.api.translate_fleet import fleet_limits, spot_ratio, utility
-from poolwright.controller.facts import Facts
+from poolwright.controller.cluster.facts import Facts
+from poolwright.controller.cluster.pod_state import PoolRef
 from poolwright.controller.fleet import Governed, judged
-from poolwright.controller.pod_state import PoolRef
 from poolwright.controller.runtime import Memory, Runtime
 from poolwright.planner.allotment import Allotment
-from poolwright.planner.fleet_request import FleetRequest
+from poolwright.planner.fleet.request import FleetRequest
 from poolwright.planner.menu import menu_of, options_of
 from poolwright.planner.plan import loads_of
 from poolwright.planner.policy import Mode, PoolPolicy

@@ -8,9 +8,9 @@ from typing import Any, Final
 import kopf
 
 from poolwright.api.resource import GROUP, VERSION
-from poolwright.controller import labels
-from poolwright.controller.kube import DEPLOYMENTS, INFERENCE_POOLS, PODS, ResourceKind
-from poolwright.controller.pod_state import PoolRef
+from poolwright.controller.cluster.kube import DEPLOYMENTS, INFERENCE_POOLS, PODS, ResourceKind
+from poolwright.controller.cluster.pod_state import PoolRef
+from poolwright.controller.objects import labels
 from poolwright.controller.runtime import Runtime
 
 BATCH_S: Final = 0.1

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from poolwright.controller.pod_state import PoolRef
+from poolwright.controller.cluster.pod_state import PoolRef
 from poolwright.controller.runtime import Runtime
 from poolwright.planner.explain import explained
 

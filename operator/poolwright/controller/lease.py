@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from poolwright.controller.kube import LEASES, ConflictError, Kube, KubeError, Manifest, NotLeaderError
+from poolwright.controller.cluster.kube import LEASES, ConflictError, Kube, KubeError, Manifest, NotLeaderError
 
 DURATION_S: Final = 15.0
 """[wall s] How long a lease counts after its last renewal: another acts within this and one retry after a crash."""

@@ -15,12 +15,9 @@ import aiohttp
 import kopf
 from kubernetes import client, config
 
-from poolwright.controller import labels
 from poolwright.controller.clock import Clock
-from poolwright.controller.facts import FactsCache
-from poolwright.controller.handlers import registry_for, settings_for
-from poolwright.controller.health import Health
-from poolwright.controller.kube import (
+from poolwright.controller.cluster.facts import FactsCache
+from poolwright.controller.cluster.kube import (
     DEPLOYMENTS,
     INFERENCE_POOLS,
     PODS,
@@ -31,17 +28,20 @@ from poolwright.controller.kube import (
     NotLeaderError,
     UnreachableError,
 )
+from poolwright.controller.cluster.mirror import MIRRORED, Mirror
+from poolwright.controller.handlers import registry_for, settings_for
+from poolwright.controller.health import Health
 from poolwright.controller.lease import RENEW_WITHIN_S, Lease
-from poolwright.controller.metrics_adapter import MetricsSource
-from poolwright.controller.mirror import MIRRORED, Mirror
-from poolwright.controller.prometheus_source import PrometheusSource, Span, connect
+from poolwright.controller.objects import labels
+from poolwright.controller.objects.workload import ManifestOptions
 from poolwright.controller.reconcile import reconcile
+from poolwright.controller.reporting.telemetry import Telemetry
 from poolwright.controller.runtime import Runtime
-from poolwright.controller.scrape_source import Sampling, ScrapeSource
 from poolwright.controller.settings import Settings
-from poolwright.controller.telemetry import Telemetry
+from poolwright.controller.signals.metrics_adapter import MetricsSource
+from poolwright.controller.signals.prometheus_source import PrometheusSource, Span, connect
+from poolwright.controller.signals.scrape_source import Sampling, ScrapeSource
 from poolwright.controller.work_queue import WorkQueue
-from poolwright.controller.workload import ManifestOptions
 
 RESYNC_S: Final = 60.0
 """[wall s] Time between two full lists: a watch that lost something is mended within it."""

@@ -12,13 +12,13 @@ from typing import Final
 
 from poolwright.api.inference_pool import InferencePool
 from poolwright.api.translate_tier import objectives
-from poolwright.controller import labels
 from poolwright.controller.clock import Clock
-from poolwright.controller.cluster_view import PoolView
-from poolwright.controller.inventory import inventory_of
-from poolwright.controller.metrics_adapter import MetricsSource
-from poolwright.controller.pod_state import Manifest, PodState, PoolRef, counts, pod_state, time_of
-from poolwright.controller.workload import pod_wishes
+from poolwright.controller.cluster.inventory import inventory_of
+from poolwright.controller.cluster.pod_state import Manifest, PodState, PoolRef, counts, pod_state, time_of
+from poolwright.controller.cluster.view import PoolView
+from poolwright.controller.objects import labels
+from poolwright.controller.objects.workload import pod_wishes
+from poolwright.controller.signals.metrics_adapter import MetricsSource
 from poolwright.hardware.catalogue import Catalogue
 from poolwright.planner.snapshot import (
     Inventory,

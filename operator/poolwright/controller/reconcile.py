@@ -18,18 +18,18 @@ from poolwright.api.pool_status import InferencePoolStatus
 from poolwright.api.reasons import ControllerReason
 from poolwright.api.translate import SpecError, parsed, pool_policy
 from poolwright.controller.apply import Applied, apply
-from poolwright.controller.cluster_view import PoolView
-from poolwright.controller.conditions import paused, refused
-from poolwright.controller.facts import Facts
+from poolwright.controller.cluster.facts import Facts
+from poolwright.controller.cluster.kube import INFERENCE_POOLS, ForbiddenError
+from poolwright.controller.cluster.pod_state import Manifest, PoolRef
+from poolwright.controller.cluster.view import PoolView
 from poolwright.controller.fleet_pass import allotment_of
-from poolwright.controller.kube import INFERENCE_POOLS, ForbiddenError
-from poolwright.controller.manifests import manifests
+from poolwright.controller.objects.manifests import manifests
+from poolwright.controller.objects.workload import ManifestError
 from poolwright.controller.observe import observe
-from poolwright.controller.pod_state import Manifest, PoolRef
 from poolwright.controller.report import report
+from poolwright.controller.reporting.conditions import paused, refused
+from poolwright.controller.reporting.status import status_of, status_with
 from poolwright.controller.runtime import Memory, Runtime, Settled
-from poolwright.controller.status import status_of, status_with
-from poolwright.controller.workload import ManifestError
 from poolwright.hardware.catalogue import UnknownAcceleratorError
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan

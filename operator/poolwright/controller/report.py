@@ -11,7 +11,7 @@ from poolwright.api.inference_pool import InferencePool
 from poolwright.api.pool_status import Decision, InferencePoolStatus
 from poolwright.api.reasons import ConditionType
 from poolwright.api.resource import API_VERSION
-from poolwright.controller.kube import EVENTS, INFERENCE_POOLS, Kube, KubeError, Manifest
+from poolwright.controller.cluster.kube import EVENTS, INFERENCE_POOLS, Kube, KubeError, Manifest
 
 REPORTER: Final = "poolwright.io/operator"
 """``reportingController`` of events."""

@@ -4,18 +4,18 @@ import asyncio
 from dataclasses import dataclass, field
 
 from poolwright.controller.clock import Clock
-from poolwright.controller.facts import FactsCache
+from poolwright.controller.cluster.facts import FactsCache
+from poolwright.controller.cluster.kube import Kube
+from poolwright.controller.cluster.mirror import Mirror
+from poolwright.controller.cluster.pod_state import PoolRef
 from poolwright.controller.fleet import Fleets
-from poolwright.controller.kube import Kube
 from poolwright.controller.lease import Lease
-from poolwright.controller.metrics_adapter import MetricsSource
-from poolwright.controller.mirror import Mirror
-from poolwright.controller.pod_state import PoolRef
-from poolwright.controller.prometheus_source import PrometheusSource
+from poolwright.controller.objects.workload import ManifestOptions
+from poolwright.controller.reporting.telemetry import Telemetry
 from poolwright.controller.settings import Settings
-from poolwright.controller.telemetry import Telemetry
+from poolwright.controller.signals.metrics_adapter import MetricsSource
+from poolwright.controller.signals.prometheus_source import PrometheusSource
 from poolwright.controller.work_queue import WorkQueue
-from poolwright.controller.workload import ManifestOptions
 from poolwright.planner.outcome import Plan
 from poolwright.planner.policy import PoolPolicy
 from poolwright.planner.snapshot import History

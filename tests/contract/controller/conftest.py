@@ -10,7 +10,7 @@ from kubernetes import client, config
 from localcluster.cluster import Cluster
 from localcluster.processes import wait_until
 from poolwright.api.inference_pool import InferencePool
-from poolwright.controller.kube import Kube
+from poolwright.controller.cluster.kube import Kube
 
 CRDS = Path(__file__).resolve().parents[3] / "crds"
 CONFLICT = 409

@@ -9,11 +9,11 @@ from aiohttp import web
 
 from localcluster.pod_network import PodNetwork
 from localcluster.processes import free_ports
-from poolwright.controller import scrape_source
 from poolwright.controller.clock import Clock
-from poolwright.controller.metrics_adapter import all_missing
-from poolwright.controller.pod_state import PodState, PoolRef
-from poolwright.controller.scrape_source import Sampling, ScrapeSource
+from poolwright.controller.cluster.pod_state import PodState, PoolRef
+from poolwright.controller.signals import scrape_source
+from poolwright.controller.signals.metrics_adapter import all_missing
+from poolwright.controller.signals.scrape_source import Sampling, ScrapeSource
 from poolwright.planner.snapshot import Known, Missing, MissingReason, Signal
 
 POOL = PoolRef(namespace="team-a", name="chat")

@@ -9,12 +9,12 @@ from kubernetes import client
 from localcluster.processes import wait_until
 from poolwright.api.inference_pool import InferencePool
 from poolwright.controller.apply import Applied, apply
-from poolwright.controller.cluster_view import PoolView, gather
-from poolwright.controller.kube import DEPLOYMENTS, ConflictError, Kube
-from poolwright.controller.manifests import manifests
-from poolwright.controller.pod_state import PoolRef
+from poolwright.controller.cluster.kube import DEPLOYMENTS, ConflictError, Kube
+from poolwright.controller.cluster.pod_state import PoolRef
+from poolwright.controller.cluster.view import PoolView, gather
+from poolwright.controller.objects.manifests import manifests
+from poolwright.controller.objects.workload import ManifestOptions
 from poolwright.controller.settings import DEFAULT_IMAGES
-from poolwright.controller.workload import ManifestOptions
 from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.outcome import Load, Plan, Predicted, TierPlan, VariantPlan
 from poolwright.planner.reason import Binding, Reason

@@ -20,10 +20,10 @@ from localcluster.build import binary
 from localcluster.pod_network import PodNetwork
 from localcluster.processes import ProcessGroup, free_ports, wait_until
 from poolwright.controller.clock import Clock
-from poolwright.controller.metrics_adapter import SIGNALS
-from poolwright.controller.pod_state import PodState, PoolRef
-from poolwright.controller.prometheus_source import PrometheusSource, Span, connect
-from poolwright.controller.scrape_source import Sampling, ScrapeSource
+from poolwright.controller.cluster.pod_state import PodState, PoolRef
+from poolwright.controller.signals.metrics_adapter import SIGNALS
+from poolwright.controller.signals.prometheus_source import PrometheusSource, Span, connect
+from poolwright.controller.signals.scrape_source import Sampling, ScrapeSource
 from poolwright.planner.snapshot import Known, Missing, MissingReason, Signal, TierSignals
 from poolwright.replay.engine_metrics import EngineMetrics
 

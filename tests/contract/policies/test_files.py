@@ -12,7 +12,7 @@ import yaml
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.inference_pool import InferencePool
 from poolwright.api.translate import governing_policy, parsed, pool_policy
-from poolwright.controller.labels import pool_selector
+from poolwright.controller.objects.labels import pool_selector
 from poolwright.hardware.catalogue import Catalogue, load_catalogue
 
 pytestmark = pytest.mark.cluster

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from poolwright.api.inference_pool import InferencePool
-from poolwright.controller.manifests import objects_of
+from poolwright.controller.objects.manifests import objects_of
+from poolwright.controller.objects.workload import ManifestOptions, workload_of
 from poolwright.controller.settings import DEFAULT_IMAGES
-from poolwright.controller.workload import ManifestOptions, workload_of
 from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.outcome import Load, Plan, Predicted, TierPlan, VariantPlan
 from poolwright.planner.reason import Binding, Reason

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolwright.controller.difference import QUANTITIES, contains, is_applied, with_hash
+from poolwright.controller.objects.difference import QUANTITIES, contains, is_applied, with_hash
 
 KEYS = st.sampled_from(["a", "b", "env", "name", "replicas", "spec"])
 LEAVES = st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "x", "500m", "1Gi"])

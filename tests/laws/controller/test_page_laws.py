@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from poolwright.controller.exposition import ExpositionError, Sample, samples_of
-from poolwright.controller.histogram import Histogram, is_well_formed
-from poolwright.controller.reading import CumulativeMean, Reading, reading_of
-from poolwright.controller.vocabulary import NAMES
+from poolwright.controller.signals.exposition import ExpositionError, Sample, samples_of
+from poolwright.controller.signals.histogram import Histogram, is_well_formed
+from poolwright.controller.signals.reading import CumulativeMean, Reading, reading_of
+from poolwright.controller.signals.vocabulary import NAMES
 from poolwright.planner.snapshot import Missing, MissingReason
 
 KNOWN_NAMES = st.sampled_from(sorted(NAMES))

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolwright.controller import labels, placement
-from poolwright.controller.engine_command import DRAIN_S
-from poolwright.controller.manifests import deployment
-from poolwright.controller.object_names import bounded, deployment_name, tier_name
-from poolwright.controller.pod_spec import LOAD_BYTES_PER_S, START_FIXED_S
-from poolwright.controller.pod_state import PoolRef
-from poolwright.controller.workload import Workload
+from poolwright.controller.cluster.pod_state import PoolRef
+from poolwright.controller.objects import labels, placement
+from poolwright.controller.objects.engine_command import DRAIN_S
+from poolwright.controller.objects.manifests import deployment
+from poolwright.controller.objects.object_names import bounded, deployment_name, tier_name
+from poolwright.controller.objects.pod_spec import LOAD_BYTES_PER_S, START_FIXED_S
+from poolwright.controller.objects.workload import Workload
 from poolwright.hardware.catalogue import label_sets, load_catalogue
 from poolwright.planner.outcome import Predicted, VariantPlan
 from poolwright.planner.policy import EngineKind

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolwright.controller.metrics_adapter import MIN_REPORTING_RATIO, tier_signals
-from poolwright.controller.pod_track import Track, Window
-from poolwright.controller.reading import CumulativeMean, Reading
+from poolwright.controller.signals.metrics_adapter import MIN_REPORTING_RATIO, tier_signals
+from poolwright.controller.signals.pod_track import Track, Window
+from poolwright.controller.signals.reading import CumulativeMean, Reading
 from poolwright.planner.snapshot import Known, Missing, MissingReason, Signal, TierSignals
 
 STEP_S = 10.0

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.candidates import candidates
-from poolwright.planner.fleet import FleetPlan, plan_fleet
-from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Purpose, Supply
+from poolwright.planner.fleet.plan import FleetPlan, plan_fleet
+from poolwright.planner.fleet.request import FleetLimits, FleetRequest, Purpose, Supply
 from poolwright.planner.menu import Menu, options_of
 from poolwright.planner.optimise import optimised
 from poolwright.planner.outcome import Load

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from poolwright.planner.fleet_program import Program, Savings
-from poolwright.planner.fleet_search import greedy, improved
-from poolwright.planner.fleet_solve import Settings, Solution, Status, by_class, unharmed
+from poolwright.planner.fleet.program import Program, Savings
+from poolwright.planner.fleet.search import greedy, improved
+from poolwright.planner.fleet.solve import Settings, Solution, Status, by_class, unharmed
 
 WITHOUT_SOLVER = Settings(time_limit_s=0.0)
 

@@ -5,17 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolwright.hardware.catalogue import load_catalogue
+from poolwright.planner.advice.price_card import PriceCard, price_cards
+from poolwright.planner.advice.token_share import Tokens
 from poolwright.planner.candidates import candidates
 from poolwright.planner.demand import load_of
 from poolwright.planner.menu import Option
 from poolwright.planner.offer import variant_of
 from poolwright.planner.outcome import Plan, TierPlan, VariantPlan
 from poolwright.planner.policy import PoolPolicy, TierPolicy, WorkloadHint
-from poolwright.planner.price_card import PriceCard, price_cards
 from poolwright.planner.reason import Binding, Reason
 from poolwright.planner.snapshot import History, TierSignals
 from poolwright.planner.tier_plan import NOTHING
-from poolwright.planner.token_share import Tokens
 from poolwright.queueing.objectives import Objectives
 
 CATALOGUE = load_catalogue()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolwright.planner.advice.right_size import Choice, ModelCost, right_sized, within_budget
 from poolwright.planner.policy import TaskClass
-from poolwright.planner.right_size import Choice, ModelCost, right_sized, within_budget
 
 RATIOS = st.integers(0, 100).map(lambda each: each / 100.0)
 COSTS = st.floats(1e-5, 1e-1)

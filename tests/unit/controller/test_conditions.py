@@ -1,5 +1,5 @@
 from poolwright.api.reasons import ConditionType
-from poolwright.controller.conditions import claims_of
+from poolwright.controller.reporting.conditions import claims_of
 from poolwright.planner.outcome import Plan
 from poolwright.planner.policy import Mode
 from poolwright.planner.snapshot import History, Inventory, Missing, MissingReason, Snapshot

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from poolwright.controller.engine_command import command_of
-from poolwright.controller.pod_state import PoolRef
-from poolwright.controller.workload import ManifestError, Workload
+from poolwright.controller.cluster.pod_state import PoolRef
+from poolwright.controller.objects.engine_command import command_of
+from poolwright.controller.objects.workload import ManifestError, Workload
 from poolwright.planner.outcome import Predicted, VariantPlan
 from poolwright.planner.policy import EngineKind
 from poolwright.planner.snapshot import Variant

@@ -7,12 +7,12 @@ from typing import Any
 from poolwright.api.fleet_policy import FleetPolicy
 from poolwright.api.translate import parsed
 from poolwright.api.translate_fleet import fleet_limits, spot_ratio, utility
-from poolwright.controller import labels
+from poolwright.controller.cluster.pod_state import PoolRef
 from poolwright.controller.fleet import Fleets, Governed
-from poolwright.controller.pod_state import PoolRef
+from poolwright.controller.objects import labels
 from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.allotment import Allotment
-from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Purpose, Supply
+from poolwright.planner.fleet.request import FleetLimits, FleetRequest, Purpose, Supply
 from poolwright.planner.menu import Menu, options_of
 from poolwright.planner.outcome import Load
 from poolwright.planner.policy import AcceleratorChoice, PoolPolicy, Scaling, TierPolicy

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from poolwright.controller.histogram import Histogram, increase, is_well_formed, merged, quantile_s
+from poolwright.controller.signals.histogram import Histogram, increase, is_well_formed, merged, quantile_s
 
 SPREAD = Histogram(bounds=(1.0, 2.0, 4.0, inf), counts=(25.0, 50.0, 100.0, 100.0), total=190.0)
 

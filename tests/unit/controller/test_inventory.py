@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from poolwright.controller.inventory import inventory_of
+from poolwright.controller.cluster.inventory import inventory_of
 from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.snapshot import Inventory
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from poolwright.api.inference_pool import InferencePool
-from poolwright.controller import labels
 from poolwright.controller.clock import Clock
-from poolwright.controller.cluster_view import PoolView
-from poolwright.controller.metrics_adapter import all_missing
+from poolwright.controller.cluster.pod_state import PodState, PoolRef, pod_state, time_of
+from poolwright.controller.cluster.view import PoolView
+from poolwright.controller.objects import labels
 from poolwright.controller.observe import cold_start_s, observe
-from poolwright.controller.pod_state import PodState, PoolRef, pod_state, time_of
+from poolwright.controller.signals.metrics_adapter import all_missing
 from poolwright.hardware.catalogue import load_catalogue
 from poolwright.planner.snapshot import (
     Inventory,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from poolwright.controller.exposition import Sample
-from poolwright.controller.prometheus_source import _by_pod
+from poolwright.controller.signals.exposition import Sample
+from poolwright.controller.signals.prometheus_source import _by_pod
 
 RUNNING = "vllm:num_requests_running"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from poolwright.controller.exposition import ExpositionError, samples_of
-from poolwright.controller.reading import CumulativeMean, Reading, reading_of
+from poolwright.controller.signals.exposition import ExpositionError, samples_of
+from poolwright.controller.signals.reading import CumulativeMean, Reading, reading_of
 from poolwright.planner.snapshot import Missing, MissingReason
 
 VLLM = """\

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from poolwright.hardware.catalogue import load_catalogue
-from poolwright.planner.fleet import FleetPlan, allotted, plan_fleet
-from poolwright.planner.fleet_request import FleetLimits, FleetRequest, Purpose, Supply
-from poolwright.planner.fleet_solve import Settings, Status
+from poolwright.planner.fleet.plan import FleetPlan, allotted, plan_fleet
+from poolwright.planner.fleet.request import FleetLimits, FleetRequest, Purpose, Supply
+from poolwright.planner.fleet.solve import Settings, Status
 from poolwright.planner.menu import Menu, options_of
 from poolwright.planner.outcome import Load
 from poolwright.planner.policy import AcceleratorChoice, Budget, PoolPolicy, Scaling, TierPolicy

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from poolwright.planner.frontier import Point, with_fronts
+from poolwright.planner.advice.frontier import Point, with_fronts
 
 
 def point(variant: str, cost: float, ttft_s: float, itl_s: float = 1.0) -> Point:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from poolwright.planner.token_share import OperatingPoint, Tokens, operating_point, request_seconds
+from poolwright.planner.advice.token_share import OperatingPoint, Tokens, operating_point, request_seconds
 from poolwright.queueing.station import Station
 from poolwright.queueing.workload import Workload
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from poolwright.planner.advice.right_size import Choice, ModelCost, right_sized, within_budget
 from poolwright.planner.policy import TaskClass
-from poolwright.planner.right_size import Choice, ModelCost, right_sized, within_budget
 
 
 def model(name: str, usd: float | None, accuracies: Mapping[str, float], billions: float = 8.0) -> ModelCost:

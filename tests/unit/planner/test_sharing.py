@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolwright.hardware.catalogue import load_catalogue
+from poolwright.planner.advice.sharing import Sharing, sharing
 from poolwright.planner.plan import plan
 from poolwright.planner.policy import AcceleratorChoice, PoolPolicy, SessionShape, TierPolicy, WorkloadHint
-from poolwright.planner.sharing import Sharing, sharing
 from poolwright.planner.snapshot import History, Inventory, Snapshot
 from poolwright.queueing.objectives import Objectives
 
