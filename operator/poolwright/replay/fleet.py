@@ -13,7 +13,7 @@ import numpy as np
 from poolwright.perf.cost import BUSY_POWER_RATIO
 from poolwright.queueing.objectives import Objectives
 from poolwright.replay.fleet_block import Block
-from poolwright.replay.fleet_life import Life, Lives
+from poolwright.replay.fleet_life import Life, Lives, Quota
 from poolwright.replay.fleet_minutes import Minutes, Recorded
 from poolwright.replay.fleet_observed import Observed
 from poolwright.replay.fleet_scrape import Scraper
@@ -77,6 +77,8 @@ class Fleet:
         Requests in order.
     initial
         Replicas by variant that are ready at the beginning.
+    quota
+        Accelerators that are shared with other fleets; None: as many as are asked for.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Fleet:
         rules: FleetRules,
         source: Iterable[Block],
         initial: Mapping[str, int],
+        quota: Quota | None = None,
     ) -> None:
         from poolwright.simulator import fleet_count, fleet_kernel  # noqa: PLC0415 - the compiler costs, see ADR 0005
 
@@ -93,7 +96,9 @@ class Fleet:
         self._kernel, self._count = fleet_kernel, fleet_count
         self.rules = rules
         self.now_s = 0.0
-        self.lives = Lives(variants=variants, seed=rules.seed, drain_most_s=rules.drain_most_s)
+        self.lives = Lives(
+            variants=variants, seed=rules.seed, drain_most_s=rules.drain_most_s, quota=quota or Quota({})
+        )
         self.world = world_of(variants, rules.routing, rules.max_queued_requests)
         self.minutes = Minutes(len(variants), rules.tiers)
         self.is_over = False
@@ -124,7 +129,7 @@ class Fleet:
 
     def want(self, wanted: Mapping[str, int]) -> None:
         """Ask for so many replicas by variant; those left out stay as they are."""
-        if self.lives.want(wanted):
+        if self.lives.want(wanted) or self.lives.quota.most:
             self._reconcile()
 
     def advance(self, until_s: float) -> None:
@@ -211,7 +216,7 @@ class Fleet:
                 self.world.hosts[life.row]["gone_s"] = self.now_s
             self.lives.stopped += 1
         self._bury()
-        for kind in self.lives.missing(self.now_s):
+        for kind in filter(self.lives.may_order, self.lives.missing(self.now_s)):
             life = self.lives.order(kind, self.now_s, is_cold=is_cold)
             if not self._free_rows:
                 self._free_rows = list(range(len(self.world.hosts), 2 * len(self.world.hosts)))[::-1]
@@ -229,7 +234,7 @@ class Fleet:
         gone = self.world.hosts["gone_s"] <= self.now_s
         leaving = [each for each in self.lives.alive if gone[each.row]]
         for life in leaving:
-            self.lives.alive.remove(life)
+            self.lives.bury(life)
             self.world.hosts[life.row]["gone_s"] = np.inf
             self._free_rows.append(life.row)
         if leaving:

@@ -42,6 +42,29 @@ class Life:
         )
 
 
+@dataclass(slots=True)
+class Quota:
+    """Accelerators by name that several fleets share: most that there may be, and how many are taken.
+
+    What is not named is not bounded. First come, first served.
+    """
+
+    most: Mapping[str, int]
+    taken: dict[str, int] = field(default_factory=dict)
+
+    def room(self, variant: FleetVariant) -> float:
+        """Return how many more replicas of a kind there may be."""
+        name, each = variant.resource
+        if name not in self.most:
+            return math.inf
+        return (self.most[name] - self.taken.get(name, 0)) // each
+
+    def take(self, variant: FleetVariant, replicas: int) -> None:
+        """Note that so many replicas came, or went where negative."""
+        name, each = variant.resource
+        self.taken[name] = self.taken.get(name, 0) + replicas * each
+
+
 @dataclass(slots=True, kw_only=True)
 class Lives:
     """All replicas of a fleet that are paid for, in order of their start, and what is wanted.
@@ -50,6 +73,8 @@ class Lives:
     ----------
     drain_most_s
         Longest time that a replica may take to finish what it has [s].
+    quota
+        What is shared with other fleets.
     started, stopped, failed
         How many were ordered, closed or cancelled, and went down by themselves.
     cold_start_s
@@ -59,6 +84,7 @@ class Lives:
     variants: Sequence[FleetVariant]
     seed: int
     drain_most_s: float
+    quota: Quota = field(default_factory=lambda: Quota({}))
     wanted: list[int] = field(init=False)
     alive: list[Life] = field(default_factory=list)
     started: int = 0
@@ -105,17 +131,27 @@ class Lives:
         )
         self._serial += 1
         self.started += 1
+        self.quota.take(variant, 1)
         self.alive.append(made)
         return made
 
+    def bury(self, life: Life) -> None:
+        """Forget a replica that is gone."""
+        self.alive.remove(life)
+        self.quota.take(self.variants[life.kind], -1)
+
     def missing(self, now_s: float) -> list[int]:
         """Return the kinds of replicas to order, one entry each: wanted but neither ready nor starting, in quota."""
-        found = []
+        found: list[int] = []
         for kind, (variant, wanted) in enumerate(zip(self.variants, self.wanted, strict=True)):
             ready, starting, draining = self.count(kind, now_s)
             room = math.inf if variant.quota is None else variant.quota - ready - starting - draining
             found += [kind] * int(max(0, min(wanted - ready - starting, room)))
         return found
+
+    def may_order(self, kind: int) -> bool:
+        """Whether what is shared has room for one more of a kind."""
+        return self.quota.room(self.variants[kind]) >= 1
 
     def surplus(self, now_s: float) -> list[Life]:
         """Return the replicas to give up: those still starting first, then the newest, as Kubernetes does."""

@@ -83,3 +83,17 @@ def replay(
         failed=fleet.lives.failed,
         changes=changes,
     )
+
+
+def together(fleets: Sequence[Fleet], policies: Sequence[Policy], until_s: float) -> tuple[Recorded, ...]:
+    """Replay several pools side by side, which share nothing but a quota; decisions in the given order.
+
+    Between two decisions each pool moves by itself: what one gives back within a period, another gets at its next.
+    """
+    period_s = fleets[0].rules.period_s
+    for decision in range(1, math.ceil(until_s / period_s) + 1):
+        for fleet in fleets:
+            fleet.advance(min(decision * period_s, until_s))
+        for fleet, policy in zip(fleets, policies, strict=True):
+            fleet.want(policy.decide(fleet.observe(), fleet.now_s))
+    return tuple(fleet.recorded() for fleet in fleets)

@@ -121,6 +121,13 @@ class FleetVariant:
                 raise ValueError(f"{self.key}: {name} is {getattr(self, name)}, must be positive")
 
     @property
+    def resource(self) -> tuple[str, int]:
+        """Which accelerator a replica takes, and how many of it; itself and one where it was not made from any."""
+        if self.config is None:
+            return self.key, 1
+        return self.config.accelerator.name, self.config.accelerators
+
+    @property
     def kv_tokens(self) -> int:
         """Tokens that its cache holds."""
         return self.blocks * self.block_tokens

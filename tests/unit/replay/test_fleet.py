@@ -8,9 +8,10 @@ import pytest
 from poolwright.queueing.objectives import Objectives
 from poolwright.replay.fleet import Fleet, FleetRules
 from poolwright.replay.fleet_block import Block
+from poolwright.replay.fleet_life import Quota
 from poolwright.replay.fleet_minutes import PERCENTILES
 from poolwright.replay.fleet_observed import Observed
-from poolwright.replay.fleet_replay import replay
+from poolwright.replay.fleet_replay import replay, together
 from poolwright.replay.fleet_variant import ColdStart, FleetVariant
 from poolwright.replay.policies import policy_of
 from poolwright.simulator.layout import law_of
@@ -144,6 +145,18 @@ def test_a_quota_bounds_what_is_paid_for() -> None:
     assert (2, 0, 0) == fleet.lives.count(0, fleet.now_s)
 
 
+def test_fleets_that_share_accelerators_get_what_others_leave() -> None:
+    quota = Quota({"one": 3})
+    first, second = (Fleet((ONE,), FleetRules(), [], {"one": 1}, quota) for _ in range(2))
+    first.want({"one": 2})
+    second.want({"one": 2})
+    assert [(1, 1, 0), (1, 0, 0)] == [each.lives.count(0, 0.0) for each in (first, second)]
+    first.want({"one": 1})
+    second.want({"one": 2})
+    assert [(1, 0, 0), (1, 1, 0)] == [each.lives.count(0, 0.0) for each in (first, second)]
+    assert {"one": 3} == quota.taken
+
+
 def test_a_policy_sees_counts_of_now_and_figures_of_the_period_before() -> None:
     fleet = Fleet((ONE,), FleetRules(), requests(1.0, 2.0, 16.0, output=10), {"one": 1})
     seen: list[Observed] = []
@@ -240,6 +253,16 @@ def test_a_replay_asks_its_policy_every_period_and_stops_with_the_traffic() -> N
     assert (2, 0, 0, 1) == (made.started, made.stopped, made.failed, made.changes)
     # One from the beginning, two from 15 s on.
     assert 45.0 + 2 * 30.0 == pytest.approx(made.recorded.replica_s)
+
+
+def test_pools_replay_together_within_what_they_share() -> None:
+    quota = Quota({"one": 3})
+    fleets = [Fleet((ONE,), FleetRules(), requests(1.0, 2.0), {"one": 1}, quota) for _ in range(2)]
+    policies = [policy_of("static", (ONE,), Objectives(ttft_s=1.0), {"replicas": 2}) for _ in range(2)]
+    found = together(fleets, policies, 60.0)
+    # Both want a second one at 15 s, and the first one asked gets it.
+    assert [60.0 + 45.0, 60.0] == pytest.approx([each.replica_s for each in found])
+    assert [2, 2] == [each.minutes["finished"].sum() for each in found]
 
 
 def test_policies_and_settings_that_do_not_exist_are_refused_by_name() -> None:
