@@ -6,6 +6,7 @@ own judge) said of it for the workload that came first: so a decision is a look-
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,16 +25,14 @@ from poolwright.queueing.steady import Limits, steady
 from poolwright.queueing.workload import Array, Arrivals, Workload, rate_levels, request_weights
 from poolwright.replay.fleet_variant import FleetVariant
 
-STEP: Final = 0.01
-"""Distance of rates in a table [1, natural logarithm]: the planner's own bins."""
-LEAST_LOAD: Final = 0.05
+STEP: Final = 0.02
+"""Distance of rates in a table [1, natural logarithm], with lines between: twice the planner's own bins."""
+LEAST_LOAD: Final = 0.10
 """Least share of what a replica sustains that is laid out [ratio]; below it, one replica is as good as at it."""
-MOST: Final = 64
-"""Replicas that are laid out [count]; more are taken to pool as well as these."""
-PROBED: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-"""Numbers of replicas that the judge is asked about [count]; others lie on lines between."""
-PROBE_STEP: Final = 0.02
-"""Distance of the rates that the judge is asked about [1, natural logarithm]."""
+PROBED: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+"""Numbers of replicas that are laid out [count], with lines between; more are taken to pool as well as the last."""
+JUDGED: Final = 32
+"""Largest of them that the judge is asked about [count]: what pooling gains beyond is below 1 %."""
 REACH: Final = 15
 """Most steps by which the judge may differ from the closed form [count]: a third of the rate."""
 
@@ -51,7 +50,7 @@ class Table:
 
     def met_at(self, count: int, rate_per_s: float) -> float:
         """Return the probability for a number of replicas at a rate per replica; 0 beyond what they sustain."""
-        row, exact = self.met[min(count, MOST) - 1], self.place(rate_per_s)
+        row, exact = _between(self.met, count), self.place(rate_per_s)
         low = int(exact)
         if low + 1 >= len(row):
             return 0.0
@@ -59,15 +58,27 @@ class Table:
 
     def largest_per_s(self, count: int, ratio: float) -> float:
         """Return the largest rate per replica with at least this probability [1/s]; 0 where none has."""
-        enough = np.flatnonzero(self.met[min(count, MOST) - 1] >= ratio)
+        enough = np.flatnonzero(_between(self.met, count) >= ratio)
         return self.least_per_s * math.exp(enough[-1] * STEP) if len(enough) else 0.0
+
+
+def _between(rows: Array, count: int) -> Array:
+    """Return the row of a number of replicas: a line in its logarithm between those that are laid out."""
+    if count >= PROBED[-1]:
+        return np.asarray(rows[-1])
+    upper = bisect_left(PROBED, count)
+    if PROBED[upper] == count:
+        return np.asarray(rows[upper])
+    low, high = PROBED[upper - 1], PROBED[upper]
+    part = math.log(count / low) / math.log(high / low)
+    return np.asarray((1.0 - part) * rows[upper - 1] + part * rows[upper])
 
 
 def table_of(station: Station, workload: Workload, objectives: Objectives) -> Table:
     """Lay the closed form out: one call for all rates and replicas."""
     sustained = capacity(station, workload).rate_per_s
     columns = np.exp(np.arange(0.0, math.log(1.0 / LEAST_LOAD), STEP)) * LEAST_LOAD * sustained
-    counts = np.arange(1.0, MOST + 1.0)[:, None]
+    counts = np.array(PROBED, dtype=np.float64)[:, None]
     limits = Limits(
         max_num_seqs=float(station.max_num_seqs),
         max_num_batched_tokens=float(station.max_num_batched_tokens),
@@ -125,10 +136,10 @@ class Sizing:
         goal = self.objectives.percentile_ratio
 
         def is_enough(count: int) -> bool:
-            move = moves[min(count, MOST) - 1]
+            move = float(_between(moves, count))
             return sum(share * table.met_at(count, rate / (count * move)) for rate, share in rates) >= goal
 
-        each = table.largest_per_s(MOST, goal) * float(moves[-1])
+        each = table.largest_per_s(PROBED[-1], goal) * float(moves[-1])
         if each <= 0.0:
             raise ValueError(f"no number of replicas meets {self.objectives}")
         count = max(1, math.ceil(load.rate_per_s / each))
@@ -143,17 +154,15 @@ class Sizing:
         if count < 1:
             return 0.0
         table, moves = self._laid_out(workload_of(load))
-        move = float(moves[min(count, MOST) - 1])
-        return count * move * table.largest_per_s(count, self.objectives.percentile_ratio)
+        return count * float(_between(moves, count)) * table.largest_per_s(count, self.objectives.percentile_ratio)
 
     def _laid_out(self, workload: Workload) -> tuple[Table, Array]:
         key = Same(workload)
         if key not in self._tables:
             self._tables[key] = table_of(self.station, workload, self.objectives)
         if self._moves is None:
-            probed = [math.log(self._move(workload, self._tables[key], count)) for count in PROBED]
-            every = np.log(np.arange(1.0, MOST + 1.0))
-            self._moves = np.exp(np.interp(every, np.log(PROBED), probed))
+            probed = [self._move(workload, self._tables[key], count) for count in PROBED if count <= JUDGED]
+            self._moves = np.array(probed + probed[-1:] * (len(PROBED) - len(probed)))
         return self._tables[key], self._moves
 
     def _move(self, workload: Workload, table: Table, count: int) -> float:
@@ -164,7 +173,7 @@ class Sizing:
             return 1.0
 
         def is_enough(step: int) -> bool:
-            rates = Arrivals(rate_per_s=largest * count * math.exp(step * PROBE_STEP))
+            rates = Arrivals(rate_per_s=largest * count * math.exp(step * STEP))
             (judged,) = self.judge(self.station, workload, rates, self.objectives, (count,))
             return judged.probability >= goal
 
@@ -174,4 +183,4 @@ class Sizing:
             step += direction
         # The edge lies between the last that does and the first that does not.
         edge = step + 0.5 if direction > 0 else step - 0.5
-        return math.exp(edge * PROBE_STEP)
+        return math.exp(edge * STEP)
