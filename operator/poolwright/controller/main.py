@@ -42,6 +42,7 @@ from poolwright.controller.signals.metrics_adapter import MetricsSource
 from poolwright.controller.signals.prometheus_source import PrometheusSource, Span, connect
 from poolwright.controller.signals.scrape_source import Sampling, ScrapeSource
 from poolwright.controller.work_queue import WorkQueue
+from poolwright.planner.judge import warm_up
 
 RESYNC_S: Final = 60.0
 """[wall s] Time between two full lists: a watch that lost something is mended within it."""
@@ -69,7 +70,9 @@ async def run_operator(settings: Settings) -> None:
         port = await health.start()
         log.info("started", extra={"identity": settings.identity, "port": port, "namespaces": settings.namespaces})
         try:
+            warming = asyncio.create_task(asyncio.to_thread(warm_up))
             await _until(stop, *_parts(run, stop))
+            warming.cancel()
         finally:
             await health.stop()
             run.kube.close()

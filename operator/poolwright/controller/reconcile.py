@@ -83,7 +83,10 @@ async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> Inference
     snapshot = await observe(pool, view, run.metrics, run.clock, facts.catalogue)
     snapshot = await _with_demand(pool, snapshot, run)
     share = await allotment_of(key, policy, snapshot, facts, namespace_labels, memory, run)
-    made = plan(policy, snapshot, memory.history, facts.catalogue, run.clock.now_s(), allotment=share)
+    # Simulating can take a second: meanwhile the lease is renewed and others are served.
+    made = await asyncio.to_thread(
+        plan, policy, snapshot, memory.history, facts.catalogue, run.clock.now_s(), allotment=share
+    )
     applied = Applied()
     if policy.mode is Mode.AUTO:
         applied = await _applied(manifests(pool, made, facts.catalogue, run.options), view, memory, run)

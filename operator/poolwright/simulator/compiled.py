@@ -51,17 +51,17 @@ def kept(function: Callable[P, T]) -> Callable[P, T]:
     """Compile what others call, and keep the machine code of it and of all that it calls.
 
     Kept in the first of these that can be written: ``NUMBA_CACHE_DIR``, the folder of the sources, the user's cache.
-    Where none can, every process compiles anew.
+    Where none can, every process compiles anew. Other threads go on while it runs.
     """
     before = config.CACHE_DIR
     try:
         for place in _places(before):
             config.CACHE_DIR = str(place / f"poolwright-{digest(HERE)}")
             try:
-                return njit(error_model="numpy", cache=True)(function)
+                return njit(error_model="numpy", nogil=True, cache=True)(function)
             except RuntimeError:  # the compiler found that it cannot write there
                 continue
-        return njit(error_model="numpy")(function)
+        return njit(error_model="numpy", nogil=True)(function)
     finally:
         config.CACHE_DIR = before
 
