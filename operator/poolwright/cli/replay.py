@@ -53,6 +53,7 @@ PIPE_COLUMNS: Final = 150
 @click.option("--replicas", default=4, show_default=True, type=click.IntRange(0, 10_000), help="At the beginning.")
 @click.option("--cold-start", type=click.FloatRange(0.0), help="Seconds to readiness. Default: by size of weights.")
 @click.option("--routing", default="LeastRequests", show_default=True, type=click.Choice([*map(str, Routing)]))
+@click.option("--prefix-affinity", is_flag=True, help="Prefer replicas that know the beginning of a prompt.")
 @click.option("--factor", default=1.0, show_default=True, type=click.FloatRange(1e-4, 1e4), help="Times the traffic.")
 @click.option("--hours", default=math.inf, type=click.FloatRange(0.01), help="Hours to replay. Default: all.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
@@ -101,7 +102,12 @@ def _runs(trace: str, folder: Path | None, source: Source, options: dict[str, An
             policy=policy,
             settings=_own(policy, settings, options),
             initial={variants[0].key: options["replicas"]},
-            rules=FleetRules(tiers=(goals,), routing=Routing(options["routing"]), seed=options["seed"]),
+            rules=FleetRules(
+                tiers=(goals,),
+                routing=Routing(options["routing"]),
+                seed=options["seed"],
+                prefix_affinity=options["prefix_affinity"],
+            ),
         )
         for policy in options["policies"]
     ]

@@ -17,7 +17,7 @@ from poolwright.replay.fleet_life import Life, Lives, Quota
 from poolwright.replay.fleet_minutes import Minutes, Recorded
 from poolwright.replay.fleet_observed import Observed
 from poolwright.replay.fleet_scrape import Scraper
-from poolwright.replay.fleet_tables import goals_of, lay_out, more_hosts, more_jobs, world_of
+from poolwright.replay.fleet_tables import goals_of, knowing, lay_out, more_hosts, more_jobs, world_of
 from poolwright.replay.fleet_variant import FleetVariant
 from poolwright.simulator.fleet_layout import COMING, MINUTE_S, TIER_SHIFT
 from poolwright.simulator.pool import Routing
@@ -33,6 +33,9 @@ class FleetRules:
         Objectives by tier, the most important one first: its requests are served first.
     routing
         Which replica takes a request; among equally loaded ones the oldest.
+    prefix_affinity
+        Whether a request goes where most of its prompt's beginning is known, unless that replica is much fuller than
+        the one that ``routing`` (which must compare replicas) would take.
     max_queued_requests
         A replica sheds what comes while so many wait; None: never.
     drain_most_s
@@ -47,6 +50,7 @@ class FleetRules:
 
     tiers: tuple[Objectives, ...] = (Objectives(ttft_s=1.0, itl_s=0.05),)
     routing: Routing = Routing.LEAST_REQUESTS
+    prefix_affinity: bool = False
     max_queued_requests: int | None = None
     drain_most_s: float = float("inf")
     period_s: float = 15.0
@@ -99,12 +103,13 @@ class Fleet:
         self.lives = Lives(
             variants=variants, seed=rules.seed, drain_most_s=rules.drain_most_s, quota=quota or Quota({})
         )
-        self.world = world_of(variants, rules.routing, rules.max_queued_requests)
+        self.world = world_of(variants, rules.routing, rules.max_queued_requests, is_drawn=rules.prefix_affinity)
         self.minutes = Minutes(len(variants), rules.tiers)
         self.is_over = False
         self._goals = goals_of(rules.tiers)
         self._blocks = iter(source)
         self._coming, self._cursor = np.zeros(0, dtype=COMING), 0
+        self._parts = np.zeros(0, dtype=np.int64)
         self._draws = np.random.PCG64(rules.seed)
         self._scraper = Scraper(variants, rules.seed, rules.silent_ratio)
         self._free_rows = list(range(len(self.world.hosts)))[::-1]
@@ -169,7 +174,7 @@ class Fleet:
         counted = self.minutes.tally.minutes
         while True:
             self._cursor = self._kernel.route(
-                self.world, counted, self._open_rows, self._coming, self._cursor, self.now_s, until_s
+                self.world, counted, self._open_rows, self._coming, self._parts, self._cursor, self.now_s, until_s
             )
             if self._cursor == len(self._coming):
                 block = None if self.is_over else next(self._blocks, None)
@@ -180,6 +185,10 @@ class Fleet:
                     continue
                 self._coming, self._cursor = block.rows(int(self.world.kinds[0]["block_tokens"]), self._draws), 0
                 self._check(block)
+                if block.parts is not None:
+                    self._parts = block.parts
+                    if not self.world.desk[0]["part_tokens"]:
+                        self.world = knowing(self.world, block.part_tokens)
             elif self._coming[self._cursor]["arrival_s"] >= until_s:
                 return
             else:

@@ -28,6 +28,8 @@ class Block:
         Tier of each request, 0 the most important; None: all 0.
     cached_tokens
         Tokens of the prompt that every replica has; None: none.
+    parts, parts_from, part_tokens
+        As in ``traces.Trace``: what a replica has served before it need not compute again.
     """
 
     arrivals_s: Floats
@@ -35,6 +37,9 @@ class Block:
     output_tokens: Integers
     tiers: Integers | None = None
     cached_tokens: Integers | None = None
+    parts: Integers | None = None
+    parts_from: Integers | None = None
+    part_tokens: int = 512
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -48,6 +53,8 @@ class Block:
         made["output"] = self.output_tokens
         # Raw bits of a named generator never change between versions of NumPy.
         made["draw"] = draws.random_raw(len(self)).view(np.int64)
+        if self.parts_from is not None:
+            made["part"], made["parts_end"] = self.parts_from[:-1], self.parts_from[1:]
         if self.tiers is not None:
             made["tier"] = self.tiers
         if self.cached_tokens is not None:
@@ -64,4 +71,7 @@ def blocks_of(trace: Trace) -> Iterator[Block]:
             arrivals_s=trace.arrivals_s[part],
             input_tokens=trace.input_tokens[part],
             output_tokens=trace.output_tokens[part],
+            parts=trace.parts,
+            parts_from=None if trace.parts_from is None else trace.parts_from[start : start + BLOCK_REQUESTS + 1],
+            part_tokens=trace.part_tokens,
         )

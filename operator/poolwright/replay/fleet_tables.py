@@ -33,7 +33,9 @@ OPEN_MINUTES: Final = 32
 """Minutes whose percentiles are still open [count]: a first token that comes later counts, but in no percentile."""
 
 
-def world_of(variants: Sequence[FleetVariant], routing: Routing, max_queued_requests: int | None) -> World:
+def world_of(
+    variants: Sequence[FleetVariant], routing: Routing, max_queued_requests: int | None, *, is_drawn: bool
+) -> World:
     """Return the tables of a fleet without replicas."""
     kinds = np.zeros(len(variants), dtype=KIND)
     for row, variant in zip(kinds, variants, strict=True):
@@ -45,6 +47,7 @@ def world_of(variants: Sequence[FleetVariant], routing: Routing, max_queued_requ
     desk = np.zeros(1, dtype=DESK)
     desk["router"] = {Routing.ROUND_ROBIN: ROUND_ROBIN, Routing.RANDOM: RANDOM, **ROUTERS}.get(routing, 0)
     desk["max_queued"] = UNLIMITED if max_queued_requests is None else max_queued_requests
+    desk["affinity"] = is_drawn
     desk["head"] = desk["tail"] = NOBODY
     return World(
         laws=laws_of([variant.law for variant in variants]),
@@ -55,6 +58,7 @@ def world_of(variants: Sequence[FleetVariant], routing: Routing, max_queued_requ
         hosts=_hosts(HOSTS),
         sites=np.zeros(HOSTS, dtype=SITE),
         batches=np.zeros((HOSTS, FIELDS, max(each.max_num_seqs for each in variants)), dtype=np.int64),
+        known=np.zeros((HOSTS, 1), dtype=np.int64),
     )
 
 
@@ -75,7 +79,15 @@ def more_hosts(world: World) -> World:
         hosts=np.concatenate([world.hosts, _hosts(count)]),
         sites=np.concatenate([world.sites, np.zeros(count, dtype=SITE)]),
         batches=np.concatenate([world.batches, np.zeros_like(world.batches)]),
+        known=np.concatenate([world.known, np.zeros_like(world.known)]),
     )
+
+
+def knowing(world: World, part_tokens: int) -> World:
+    """Return tables in which replicas remember as many parts of prompts as the smallest cache holds."""
+    slots = int(np.min(world.kinds["blocks"] * world.kinds["block_tokens"])) // part_tokens
+    world.desk["part_tokens"] = part_tokens
+    return world._replace(known=np.zeros((len(world.hosts), max(slots, 1)), dtype=np.int64))
 
 
 def more_minutes(tally: Tally, minutes: int) -> Tally:
@@ -105,6 +117,7 @@ def lay_out(world: World, row: int, kind: int, serial: int, begun_s: float, open
     host, site = world.hosts[row], world.sites[row]
     world.hosts[row] = np.zeros((), dtype=HOST)
     world.sites[row] = np.zeros((), dtype=SITE)
+    world.known[row] = 0
     host["kind"], host["serial"], host["begun_s"], host["opens_s"] = kind, serial, begun_s, opens_s
     host["closes_s"] = host["gone_s"] = np.inf
     site["free_blocks"] = world.kinds[kind]["blocks"]

@@ -14,6 +14,8 @@ from poolwright.replay.traces import Trace, read_azure_csv
 from poolwright.simulator.layout import Integers
 from poolwright.units import SECONDS_PER_MINUTE, ratio_from_percent, s_from_ms
 
+MOONCAKE_PART_TOKENS: Final = 512
+"""[tokens] What one of its ``hash_ids`` stands for, as its authors state."""
 STATED: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
 """Quantiles that ServeGen's summaries state."""
 NAMED: Final = {
@@ -111,29 +113,34 @@ def read_servegen(path: Path, seed: int = 0) -> Rates:
 
 
 def read_mooncake(path: Path) -> Trace:
-    """Read a trace of Mooncake: one JSON object a line, with ``timestamp`` [ms], ``input_length``, ``output_length``.
+    """Read a trace of Mooncake: one JSON object a line: ``timestamp`` [ms], lengths, and ``hash_ids`` of parts.
 
     References
     ----------
     kvcache-ai/Mooncake, Apache-2.0.
     """
-    rows = []
+    rows: list[tuple[float, int, int, list[int]]] = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
                 read = json.loads(line)
-                rows.append((s_from_ms(read["timestamp"]), read["input_length"], read["output_length"]))
+                parts = read.get("hash_ids", [])
+                rows.append((s_from_ms(read["timestamp"]), read["input_length"], read["output_length"], parts))
             except (KeyError, TypeError, ValueError) as error:
                 expected = "timestamp, input_length, output_length"
                 raise ValueError(f"{path}:{number}: {error!r}; expected {expected}") from error
     if not rows:
         raise ValueError(f"{path}: no requests")
-    arrivals, inputs, outputs = (np.array(column) for column in zip(*sorted(rows, key=lambda row: row[0]), strict=True))
+    rows.sort(key=lambda row: row[0])
+    arrivals, inputs, outputs = (np.array([row[column] for row in rows]) for column in range(3))
     return Trace(
         arrivals_s=arrivals - arrivals[0],
         input_tokens=np.maximum(1, inputs).astype(np.int64),
         output_tokens=np.maximum(1, outputs).astype(np.int64),
         source=f"{path.name} (kvcache-ai/Mooncake, Apache-2.0)",
+        parts=np.array([part for row in rows for part in row[3]], dtype=np.int64),
+        parts_from=np.cumsum([0, *(len(row[3]) for row in rows)]),
+        part_tokens=MOONCAKE_PART_TOKENS,
     )
 
 

@@ -28,12 +28,20 @@ class Trace:
         Lengths of prompt and answer, each at least 1, shape (requests,).
     source
         Citation.
+    parts, parts_from
+        Parts of prompts that several may begin with, by number, one after the other; and where those of each request
+        begin, with the end of the last, shape (requests + 1,). None: nothing is known of what prompts share.
+    part_tokens
+        Tokens of one part.
     """
 
     arrivals_s: NDArray[np.float64]
     input_tokens: NDArray[np.int64]
     output_tokens: NDArray[np.int64]
     source: str
+    parts: NDArray[np.int64] | None = None
+    parts_from: NDArray[np.int64] | None = None
+    part_tokens: int = 512
 
     def __post_init__(self) -> None:
         """Refuse what no replay could mean."""

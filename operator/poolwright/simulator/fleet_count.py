@@ -149,7 +149,7 @@ def _displace(world: World, minutes: Rows, request: int) -> None:
     """Send back to the gateway who has no token yet; who has one is lost."""
     desk, job = world.desk[0], world.jobs[request]
     if math.isnan(job.first_token_s):
-        job.generated = 0
+        job.generated = job.cached = 0
         job.replica = NOBODY
         wait(world.jobs, desk, request)
     else:

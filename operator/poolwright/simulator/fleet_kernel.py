@@ -6,6 +6,7 @@ that memory does not grow with the number of requests. Between two calls a repli
 """
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -32,6 +33,12 @@ from poolwright.simulator.layout import (
 from poolwright.simulator.route import load
 from poolwright.simulator.waiting import first, wait
 
+AFFINITY_RATIO: Final = 1.25
+"""How much fuller than the least loaded replica one may be that draws requests by what it knows [1]: the bound of
+consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018, use 1.25)."""
+AFFINITY_REQUESTS: Final = 1.0
+"""Requests that it may have more in any case [count]: below that loads are too small to compare."""
+
 
 @compiled
 def lent(world: World) -> World:
@@ -52,6 +59,7 @@ def lent(world: World) -> World:
         borrowed(world.hosts),
         borrowed(world.sites),
         borrowed(world.batches),
+        borrowed(world.known),
     )
 
 
@@ -94,8 +102,43 @@ def _enrol(world: World, desk: Row, new: Row, minute: Row) -> int:
 
 
 @compiled
-def _choose(world: World, desk: Row, rows: Integers, request: int, at_s: float, draw: int) -> int:
-    """Return the row of the replica that takes a request; it has come to that time, others may lie behind."""
+def _leading(known: Integers, parts: Integers, begin: int, end: int) -> int:
+    """Return how many of the parts a replica knows before the first one that it does not."""
+    place = begin
+    while place < end and known[parts[place] % known.size] == parts[place] + 1:
+        place += 1
+    return place - begin
+
+
+@compiled
+def _drawn(world: World, rows: Integers, parts: Integers, begin: int, end: int, chosen: int, least: float) -> int:
+    """Return the replica that knows most of a prompt, of those that are not much fuller than the least loaded one."""
+    most = 0
+    for place in range(rows.size):
+        row = rows[place]
+        site = world.sites[row]
+        seen = float(site.batch + site.waiting) / world.kinds[world.hosts[row].kind].weight
+        if seen <= AFFINITY_RATIO * least + AFFINITY_REQUESTS:
+            known = _leading(world.known[row], parts, begin, end)
+            if known > most:
+                chosen, most = row, known
+    return chosen
+
+
+@compiled
+def _learn(world: World, row: int, request: int, parts: Integers, begin: int, end: int) -> None:
+    """Note what a replica knows of a prompt, and let it know all of it from now on: the newest part keeps a slot."""
+    known, job = world.known[row], world.jobs[request]
+    block = world.kinds[world.hosts[row].kind].block_tokens
+    cached = _leading(known, parts, begin, end) * world.desk[0].part_tokens
+    job.cached = min(cached, job.prompt - 1) // block * block
+    for place in range(begin, end):
+        known[parts[place] % known.size] = parts[place] + 1
+
+
+@compiled
+def _choose(world: World, desk: Row, rows: Integers, request: int, at_s: float, draw: int) -> tuple[int, float]:
+    """Return the row of the replica that takes a request, and its load; it has come to that time."""
     begin, end = 0, rows.size
     if desk.router == ROUND_ROBIN:
         begin = desk.turn % rows.size
@@ -117,7 +160,7 @@ def _choose(world: World, desk: Row, rows: Integers, request: int, at_s: float, 
             seen = load(law, rules, world.jobs, site, batch, request)
         if seen / kind.weight < least:
             chosen, least = row, seen / kind.weight
-    return chosen
+    return chosen, least
 
 
 @compiled
@@ -134,28 +177,41 @@ def _seat(world: World, desk: Row, row: int, request: int, at_s: float) -> None:
 
 
 @kept
-def route(owned: World, minutes: Rows, rows: Integers, coming: Rows, cursor: int, from_s: float, until_s: float) -> int:
+def route(
+    owned: World,
+    minutes: Rows,
+    rows: Integers,
+    coming: Rows,
+    parts: Integers,
+    cursor: int,
+    from_s: float,
+    until_s: float,
+) -> int:
     """Send to the replicas in ``rows`` who is held, then who comes before a time; return who comes next.
 
-    Returns early where no row for a request is left.
+    Returns early where no row for a request is left. Who was held counts as if no replica knew of its prompt.
     """
     world = lent(owned)
     desk = world.desk[0]
     while True:
         if desk.waiting and rows.size:
-            request, at_s, draw = first(world.jobs, desk), from_s, 0
+            request, at_s, draw, part, end = first(world.jobs, desk), from_s, 0, 0, 0
         elif cursor < coming.size and coming[cursor].arrival_s < until_s and desk.free != NOBODY:
             new = coming[cursor]
             request = _enrol(world, desk, new, minutes[int(new.arrival_s / MINUTE_S), new.tier])
-            at_s, draw = new.arrival_s, new.draw
+            at_s, draw, part, end = new.arrival_s, new.draw, new.part, new.parts_end
             cursor += 1
         else:
             return cursor
         if rows.size == 0:
             wait(world.jobs, desk, request)
             continue
-        row = _choose(world, desk, rows, request, at_s, draw)
+        row, least = _choose(world, desk, rows, request, at_s, draw)
+        if desk.affinity and part < end:
+            row = _drawn(world, rows, parts, part, end, row, least)
         if world.sites[row].waiting < desk.max_queued:
+            if part < end:
+                _learn(world, row, request, parts, part, end)
             _seat(world, desk, row, request, at_s)
         else:
             job = world.jobs[request]

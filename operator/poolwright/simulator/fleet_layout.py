@@ -32,6 +32,8 @@ COMING: Final = np.dtype(
         ("cached", "i8"),  # known prefix, in whole blocks
         ("tier", "i8"),
         ("draw", "i8"),  # random bits of the router
+        ("part", "i8"),  # parts of its prompt that others may share, in a table beside: first, and one after the last
+        ("parts_end", "i8"),
     ]
 )
 """A request that has not come yet."""
@@ -78,6 +80,8 @@ DESK: Final = np.dtype(
     [
         ("router", "i8"),
         ("max_queued", "i8"),
+        ("affinity", "i8"),  # whether a known prefix draws requests
+        ("part_tokens", "i8"),  # tokens of a part of a prompt
         ("turn", "i8"),  # of round robin
         ("serial", "i8"),  # of the next request
         ("free", "i8"),  # first unused row of requests
@@ -185,7 +189,10 @@ class Laws(NamedTuple):
 
 
 class World(NamedTuple):
-    """Tables of a fleet: kinds of replicas with their laws, the gateway (one row), requests, rows in use, replicas."""
+    """Tables of a fleet: kinds of replicas with their laws, the gateway (one row), requests, rows in use, replicas.
+
+    ``known`` holds parts of prompts by (replica, slot): 1 + part, 0 for none.
+    """
 
     laws: Laws
     kinds: Rows
@@ -195,6 +202,7 @@ class World(NamedTuple):
     hosts: Rows
     sites: Rows
     batches: Integers
+    known: Integers
 
 
 def laws_of(laws: Sequence[Law]) -> Laws:

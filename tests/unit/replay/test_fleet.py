@@ -240,6 +240,41 @@ def test_round_robin_takes_turns_and_a_faster_kind_gets_more_of_least_requests()
     assert {Routing.ROUND_ROBIN: [3, 3], Routing.LEAST_REQUESTS: [2, 4]} == shares
 
 
+def conversation(*parts: tuple[int, ...], output: int = 2) -> list[Block]:
+    """Return prompts of whole parts of 32 tokens, a second apart."""
+    return [
+        Block(
+            arrivals_s=np.arange(len(parts), dtype=np.float64),
+            input_tokens=np.array([32 * len(each) for each in parts]),
+            output_tokens=np.full(len(parts), output),
+            parts=np.array([number for each in parts for number in each]),
+            parts_from=np.cumsum([0, *(len(each) for each in parts)]),
+            part_tokens=32,
+        )
+    ]
+
+
+def test_a_replica_does_not_compute_again_what_it_knows_of_a_prompt() -> None:
+    coming = conversation((1, 2), (1, 2, 3), (4, 2, 3), (1, 2, 3))
+    fleet = Fleet((ONE,), FleetRules(), coming, {"one": 1})
+    fleet.advance(20.0)
+    # 64 tokens; 32 of 96; all 96, as only a beginning counts; and of the last all but 80, as one token is computed.
+    assert 64 + 32 + 96 + 16 == int(fleet.world.sites["prefilled"].sum())
+    assert 4 == fleet.totals.finished
+
+
+def test_affinity_draws_requests_to_who_knows_their_prompt() -> None:
+    # All run for 5 s: the third and fourth meet one request at each replica, and without affinity take the older one
+    # and then the other, which knows the other prompt.
+    coming = conversation((1, 2), (7, 8), (7, 8, 9), (1, 2, 3), output=500)
+    computed = []
+    for is_drawn in (False, True):
+        fleet = Fleet((ONE,), FleetRules(prefix_affinity=is_drawn), coming, {"one": 2})
+        fleet.advance(20.0)
+        computed.append(int(fleet.world.sites["prefilled"].sum()))
+    assert [64 + 64 + 96 + 96, 64 + 64 + 32 + 32] == computed
+
+
 def test_a_request_that_no_replica_could_hold_is_refused_by_name() -> None:
     fleet = Fleet((ONE,), FleetRules(), requests(1.0, output=17_000), {"one": 1})
     with pytest.raises(ValueError, match="needs 17010 tokens of cache, a replica has 16000"):
