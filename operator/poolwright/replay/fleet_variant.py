@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from poolwright.perf.cost import BUSY_POWER_RATIO, usd_per_s
+from poolwright.perf.cost import usd_per_s
 from poolwright.perf.memory import memory_plan, weight_bytes
 from poolwright.perf.replica import ReplicaConfig
 from poolwright.perf.step_time import step_breakdown, step_law
@@ -32,7 +32,7 @@ PREFILL_PROBE_TOKENS: Final = 1024.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdStart:
-    """How long a replica takes from order to readiness.
+    """How long a replica takes from order to readiness, equation (13.6) of docs/model.md.
 
     Attributes
     ----------
@@ -179,18 +179,3 @@ def variant_of(
         quota=quota,
         config=config,
     )
-
-
-def joules(variant: FleetVariant, paid_s: float, busy_s: float, tokens: float) -> float:
-    """Return the energy of a replica over a span [J]: equation (7.1) times its length.
-
-    Parameters
-    ----------
-    paid_s, busy_s
-        Time that it exists, and in which steps run [s].
-    tokens
-        Tokens computed in that time.
-    """
-    compute = min(1.0, 2.0 * variant.compute_s_per_token * tokens / busy_s) if busy_s > 0.0 else 0.0
-    active_s = busy_s * (BUSY_POWER_RATIO + (1.0 - BUSY_POWER_RATIO) * compute)
-    return variant.idle_w * paid_s + (variant.tdp_w - variant.idle_w) * active_s

@@ -149,7 +149,7 @@ def quantiles_with_mean(ratios: Floats, tokens: Floats, mean_tokens: float) -> I
     """Return equally likely lengths with the given quantiles and mean [tokens].
 
     Between two quantiles lengths rise as a power of the way, the same one everywhere, which is what makes the mean
-    right: with w the share between quantiles a and b, mean = sum w (a + (b - a) / (k + 1)), solved for k.
+    right: equation (13.11) of docs/model.md.
     """
     share, low, rise = np.diff(ratios), tokens[:-1], np.diff(tokens)
     least, most = float(share @ low), float(share @ (low + rise))
