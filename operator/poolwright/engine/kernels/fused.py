@@ -47,6 +47,15 @@ def silu_mul(gate_up_ptr, out_ptr, width, block: tl.constexpr):
 
 
 @triton.jit
+def _head_normed(first, second, weight_ptr, places, inside, epsilon, head_dim: tl.constexpr):
+    """Return the two halves of a head after an RMS norm of its own."""
+    scale = 1.0 / tl.sqrt(tl.sum(first * first + second * second, 0) / head_dim + epsilon)
+    weight = tl.load(weight_ptr + places, mask=inside, other=0.0).to(tl.float32)
+    other = tl.load(weight_ptr + head_dim // 2 + places, mask=inside, other=0.0).to(tl.float32)
+    return first * scale * weight, second * scale * other
+
+
+@triton.jit
 def _rotated(first, second, cosine, sine):
     return first * cosine - second * sine, second * cosine + first * sine
 
@@ -83,7 +92,11 @@ def rotate_and_cache(
     sine_ptr,
     position_ptr,
     slot_ptr,
+    query_norm_ptr,
+    key_norm_ptr,
     qkv_stride,
+    epsilon,
+    has_norm: tl.constexpr,
     heads: tl.constexpr,
     kv_heads: tl.constexpr,
     head_dim: tl.constexpr,
@@ -94,6 +107,7 @@ def rotate_and_cache(
 
     Grid (tokens, heads + 2 * kv_heads). ``qkv``: (tokens, heads + 2 * kv_heads, head_dim); cosine and sine
     (positions, head_dim / 2) in float32; a slot below 0 is padding and is not written. ``kind``: wide, int8, float8.
+    Where there are norms, (head_dim), each head of queries and keys is normed first.
     """
     token = tl.program_id(0)
     head = tl.program_id(1)
@@ -103,6 +117,11 @@ def rotate_and_cache(
     first = tl.load(at, mask=inside, other=0.0).to(tl.float32)
     second = tl.load(at + head_dim // 2, mask=inside, other=0.0).to(tl.float32)
     slot = tl.load(slot_ptr + token).to(tl.int64)
+    if has_norm:
+        if head < heads:
+            first, second = _head_normed(first, second, query_norm_ptr, places, inside, epsilon, head_dim)
+        elif head < heads + kv_heads:
+            first, second = _head_normed(first, second, key_norm_ptr, places, inside, epsilon, head_dim)
     if head < heads + kv_heads:
         angle = tl.load(position_ptr + token).to(tl.int64) * (head_dim // 2) + places
         cosine = tl.load(cosine_ptr + angle, mask=inside, other=0.0)

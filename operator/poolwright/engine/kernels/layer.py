@@ -50,7 +50,18 @@ def gated(gate_up: Tensor) -> Tensor:
     return out
 
 
-def rotated_and_cached(qkv: Tensor, cache: PagedCache, turns: Turns, positions: Tensor, slots: Tensor) -> Tensor:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadNorms:
+    """Norms of each head of queries and keys before they are turned: ``query`` and ``key`` (head_dim)."""
+
+    query: Tensor
+    key: Tensor
+    epsilon: float
+
+
+def rotated_and_cached(
+    qkv: Tensor, cache: PagedCache, turns: Turns, positions: Tensor, slots: Tensor, norms: HeadNorms | None = None
+) -> Tensor:
     """Return turned queries, (tokens, heads, head_dim); turn keys, and write keys and values to the cache.
 
     Parameters
@@ -65,6 +76,8 @@ def rotated_and_cached(qkv: Tensor, cache: PagedCache, turns: Turns, positions: 
         (tokens) of int32 or int64.
     slots
         (tokens): block id times block_tokens plus the place within the block; below 0: not written.
+    norms
+        Of architectures that have them.
     """
     kv_heads, head_dim = cache.keys.shape[2], cache.keys.shape[3]
     heads = qkv.shape[1] // head_dim - 2 * kv_heads
@@ -81,7 +94,11 @@ def rotated_and_cached(qkv: Tensor, cache: PagedCache, turns: Turns, positions: 
         turns.sine,
         positions,
         slots,
+        None if norms is None else norms.query,
+        None if norms is None else norms.key,
         qkv.stride(0),
+        0.0 if norms is None else norms.epsilon,
+        has_norm=norms is not None,
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from poolwright.engine.kernels.attention import PagedCache
-from poolwright.engine.kernels.layer import Turns, gated, normalised, rotated_and_cached
+from poolwright.engine.kernels.layer import HeadNorms, Turns, gated, normalised, rotated_and_cached
 from poolwright.engine.kernels.quantise import quantised_inputs
 from poolwright.engine.kernels.sampling import drawn
 
@@ -93,6 +93,21 @@ def test_keys_are_turned_and_written_with_values_to_their_slots(dtype: torch.dty
         assert not flat[untouched].any()
 
 
+def test_heads_of_queries_and_keys_are_normed_before_they_are_turned() -> None:
+    cache = PagedCache(keys=torch.zeros(1, 16, 1, 32).half(), values=torch.zeros(1, 16, 1, 32).half())
+    qkv, turns = random(2, 4 * 32), angles(16, 16)
+    norms = HeadNorms(query=random(32, seed=1), key=random(32, seed=2), epsilon=1e-6)
+    positions = torch.tensor([3, 4])
+    query = rotated_and_cached(qkv, cache, turns, positions, torch.tensor([0, 1]), norms)
+    heads = qkv.view(2, 4, 32).double()
+    normed = heads / (heads.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    expected = turned(normed[:, :2] * norms.query.double(), turns, positions)
+    torch.testing.assert_close(query.double(), expected, rtol=STEP, atol=STEP)
+    expected = turned(normed[:, 2:3] * norms.key.double(), turns, positions)
+    torch.testing.assert_close(cache.keys[0, :2].double(), expected, rtol=STEP, atol=STEP)
+    assert torch.equal(qkv.view(2, 4, 32)[:, 3:], cache.values[0, :2])
+
+
 @pytest.mark.parametrize("is_float8", [False, True], ids=["int8", "float8"])
 def test_activations_are_quantised_to_the_nearest_step_of_their_token(is_float8: bool) -> None:  # noqa: FBT001
     inputs = random(3, 1500) * torch.tensor([[1.0], [100.0], [0.0]]).half()
@@ -103,6 +118,9 @@ def test_activations_are_quantised_to_the_nearest_step_of_their_token(is_float8:
     allowed = most / 28 if is_float8 else most / 254 + 1e-6  # half a step: 32 of 448 between 416 and 448, or 1 of 127
     assert bool(((back - inputs.double()).abs() <= allowed).all())
     assert [0.0] == quantised.values[2].float().unique().tolist()
+    exact = inputs.float() / quantised.scale[:, None]
+    expected = exact.to(torch.float8_e4m3fn) if is_float8 else exact.round().to(torch.int8)
+    assert torch.equal(expected.float(), quantised.values.float())
 
 
 def test_sums_of_quantised_groups_are_exact() -> None:
