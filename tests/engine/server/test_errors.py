@@ -1,6 +1,8 @@
 """Requests that cannot be served are told so in OpenAI's shape, with the field at fault; the engine goes on."""
 
 import asyncio
+import json
+import socket
 from typing import Any
 
 import pytest
@@ -154,6 +156,9 @@ async def test_of_several_answers_all_or_none_are_queued(serve: Any) -> None:
     status, _ = await api.post(COMPLETION, {"prompt": "ab", "max_tokens": 100, "n": 8})
     assert 503 == status
     await api.until(lambda: not api.engine.waiting and not api.engine.running)
+    metrics = api.service.metrics
+    ended = sum(counter._value.get() for counter in (*metrics.finished.values(), metrics.refused["queue_full"]))
+    assert 8 == metrics.arrived._value.get() == ended
 
 
 async def test_an_answer_that_takes_too_long_is_ended(serve: Any) -> None:
@@ -185,6 +190,20 @@ async def test_a_client_that_leaves_ends_its_generations(serve: Any, streams: bo
         leaving.cancel()
     await api.until(lambda: len(api.engine.aborted) == 2 and not api.engine.running)
     await api.until(lambda: api.service.metrics.finished["abort"]._value.get() == 2)
+
+
+async def test_a_client_that_takes_nothing_of_its_stream_ends_its_generations(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("poolwright.engine.server.generate.STALLED_S", 0.3)
+    api = await serve(max_num_seqs=128, pace_s=0.03)
+    body = json.dumps({"prompt": "ab", "max_tokens": 250, "n": 128, "stream": True, "logprobs": 1}).encode()
+    with socket.create_connection((api.client.host, api.client.port)) as client:
+        head = f"POST {COMPLETION} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        await api.until(lambda: api.service.metrics.finished["abort"]._value.get() > 0)
+    await api.until(lambda: not api.engine.running)
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_an_engine_that_failed_says_so(serve: Any) -> None:

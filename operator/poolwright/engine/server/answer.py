@@ -74,7 +74,7 @@ class Answer:
             except (QueueFullError, EngineFailedError, ValueError) as error:
                 for earlier in self.flights[:count]:
                     self._abort(earlier)
-                raise self._refusal(error) from error
+                raise self._refusal(error, len(self.flights) - count) from error
         return self
 
     def __exit__(
@@ -149,10 +149,10 @@ class Answer:
         self._engine.abort(flight.generation.name)
         flight.ended(reason, time.monotonic())
 
-    def _refusal(self, error: Exception) -> ApiError:
+    def _refusal(self, error: Exception, refused: int) -> ApiError:
         """Return what a client is told when the engine takes no generation."""
         if isinstance(error, QueueFullError):
-            self._service.counted.refused["queue_full"].inc()
+            self._service.counted.refused["queue_full"].inc(refused)
             return overloaded(str(error), code="queue_full")
         if isinstance(error, EngineFailedError):
             return failed()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ STREAM_HEADERS: Final = {
 """Of a stream; the last one keeps proxies from collecting it."""
 ARRIVED_S: Final = web.RequestKey("arrived_s", float)
 """When a request came [s, monotonic]."""
+STALLED_S: Final = 60.0
+"""[s] Longest time for which a client may take nothing of its stream: what it does not take is kept in memory."""
 STREAM_END: Final = b"data: [DONE]\n\n"
 
 
@@ -66,33 +69,46 @@ def _joined(deltas: list[Delta]) -> Delta:
 async def _streamed(
     request: web.Request, answer: Answer, dialect: Dialect, head: Json, *, tells_usage: bool
 ) -> web.StreamResponse:
-    """Tell what is new as it comes."""
+    """Tell what is new as it comes, for as long as there is somebody to tell."""
     response = web.StreamResponse(headers=STREAM_HEADERS)
     common = {"object": dialect.chunk_object, **head} | ({"usage": None} if tells_usage else {})
-
-    async def tell(content: Json) -> None:
-        await response.write(b"data: " + encoded(content) + b"\n\n")
-
     await response.prepare(request)
+    try:
+        async for event in _events(answer, dialect, common, tells_usage=tells_usage):
+            await _written(response, b"data: " + encoded(event) + b"\n\n")
+        await _written(response, STREAM_END)
+        await response.write_eof()
+    except ConnectionError:
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _events(answer: Answer, dialect: Dialect, common: Json, *, tells_usage: bool) -> AsyncIterator[Json]:
+    """Yield what a stream says; what goes wrong on the way is its last event."""
     try:
         for index in range(len(answer.flights)):
             opening = dialect.opening(index)
             if opening is not None:
-                await tell(common | {"choices": [opening]})
+                yield common | {"choices": [opening]}
         async for delta in answer.deltas():
-            await tell(common | {"choices": [dialect.chunk(delta)]})
+            yield common | {"choices": [dialect.chunk(delta)]}
         if tells_usage:
-            await tell(common | {"choices": [], "usage": answer.usage})
+            yield common | {"choices": [], "usage": answer.usage}
     except ApiError as error:
-        await tell(error.body())
-    except (asyncio.CancelledError, ConnectionError):
-        raise
+        yield error.body()
     except Exception:
         LOG.exception("a stream failed")
-        await tell(unexpected().body())
-    await response.write(STREAM_END)
-    await response.write_eof()
-    return response
+        yield unexpected().body()
+
+
+async def _written(response: web.StreamResponse, content: bytes) -> None:
+    """Send a piece; a client that takes nothing for long is taken to be gone."""
+    try:
+        async with asyncio.timeout(STALLED_S):
+            await response.write(content)
+    except TimeoutError:
+        raise ConnectionResetError(f"the client took nothing for {STALLED_S:g} s") from None
 
 
 def encoded(content: Any) -> bytes:
