@@ -9,7 +9,7 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-simulator bench-planner bench-replay validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-kernels bench-simulator bench-planner bench-replay validate e2e lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ bench-simulator: setup ## An hour of a trace in POOLWRIGHT_TRACES through the si
 
 bench-engine-cpu: $(ENGINE_VENV)/.ready ## Tokens a second of the engine against transformers on this machine's cores
 	@GOMP_SPINCOUNT=0 $(ENGINE_VENV)/bin/python bench/engine_cpu.py $(ARGS)
+
+bench-kernels: $(ENGINE_VENV)/.ready ## Kernels against their peers on a GPU; the last line is JSON
+	@$(ENGINE_VENV)/bin/python bench/kernels.py $(ARGS)
 
 validate: setup ## Score the model against published measurements in POOLWRIGHT_MEASUREMENTS, write docs/validation.md
 	@$(BIN)/python -m modelreport
