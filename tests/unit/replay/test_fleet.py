@@ -226,6 +226,21 @@ def test_a_busy_replica_draws_more_power_than_an_idle_one() -> None:
     assert [1000.0 + 110.0 * STEP_S, 1000.0 + 1100.0] == pytest.approx(made)
 
 
+def test_a_replica_in_the_place_of_another_begins_with_nothing() -> None:
+    fleet = Fleet((replace(ONE, cold_start_s=0.0),), FleetRules(), requests(0.0, output=500), {"one": 1})
+    fleet.advance(10.0)
+    row = fleet.lives.alive[0].row
+    fleet.want({"one": 0})
+    fleet.advance(20.0)
+    fleet.want({"one": 1})
+    fleet.advance(30.0)
+    assert row == fleet.lives.alive[0].row
+    # 20 s paid in two pieces, 5 s of steps in the first.
+    assert 20 * 100.0 + 5 * 110.0 == pytest.approx(fleet.recorded().joules)
+    fleet.observe()
+    assert 0 == fleet.observe().variants[0].generated_tokens
+
+
 def test_round_robin_takes_turns_and_a_faster_kind_gets_more_of_least_requests() -> None:
     twice = replace(ONE, key="two", weight=2.0)
     shares = {}
