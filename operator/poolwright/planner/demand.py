@@ -11,6 +11,7 @@ from typing import Final
 from poolwright.forecast.ahead import demand_ahead
 from poolwright.forecast.burst import rate_levels
 from poolwright.planner.deadline import deferred_load
+from poolwright.planner.margin import margin_of
 from poolwright.planner.memory import last_dispersion, last_known_max, last_lengths, windows_of
 from poolwright.planner.outcome import Load, Step
 from poolwright.planner.policy import TierPolicy
@@ -77,7 +78,8 @@ def load_of(
 
     Notes
     -----
-    Docs/model.md equation (10.1): ``(max(now, ahead) + backlog beyond the objective / DRAIN_S) * (1 + headroom)``.
+    Docs/model.md equation (10.1):
+    ``(max(now, ahead) * margin + backlog beyond the objective / DRAIN_S) * (1 + headroom)``.
     """
     present = _present_rate(tier, signals, history)
     lengths = _lengths(tier, signals, history)
@@ -121,8 +123,10 @@ def _wanted(
             windows, rate_per_s=present.rate_per_s, waiting=queued, deadline_s=tier.deadline_s, now_s=now_s
         )
     ahead_per_s, ahead_steps = _ahead(tier, history, present, horizon_s=horizon_s, now_s=now_s)
+    margin = margin_of(history, tier.name) if present.is_observed else 1.0
     backlog_per_s, backlog_steps = _backlog(tier, waiting, present)
-    return ahead_per_s + backlog_per_s, (*ahead_steps, *backlog_steps)
+    steps = (*ahead_steps, *_margin(ahead_per_s, margin), *backlog_steps)
+    return ahead_per_s * margin + backlog_per_s, steps
 
 
 def _present_rate(tier: TierPolicy, signals: TierSignals, history: History) -> _Rate:
@@ -225,6 +229,15 @@ def _ahead(
     arithmetic = (f"max({grown}, {ahead.recent_per_s:.4g} high window) = {ahead.rate_per_s:.4g} requests/s",)
     step = Step(name="forecast", value=ahead.rate_per_s, reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic)
     return ahead.rate_per_s, (step,)
+
+
+def _margin(ahead_per_s: float, margin: float) -> tuple[Step, ...]:
+    if margin == 1.0:
+        return ()
+    value = ahead_per_s * margin
+    arithmetic = (f"{ahead_per_s:.4g} x {margin:.4g} = {value:.4g} requests/s",)
+    detail = f"margin {margin:.4g}, corrected by how often objectives were missed"
+    return (Step(name="margin", value=value, reason=Reason.DEMAND, detail=detail, arithmetic=arithmetic),)
 
 
 def _is_counted(tier: TierPolicy, waiting: Known | Missing) -> bool:

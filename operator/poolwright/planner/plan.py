@@ -15,6 +15,7 @@ from poolwright.planner.ceilings import ReplicaCost, ceilings_of
 from poolwright.planner.constraints import Constraint
 from poolwright.planner.demand import load_of
 from poolwright.planner.limits import Contender, Situation, limited
+from poolwright.planner.margin import looked
 from poolwright.planner.memory import remembered, with_wanted
 from poolwright.planner.menu import Menu, Option, menu_of, options_of
 from poolwright.planner.optimise import Proposal, optimised
@@ -91,6 +92,7 @@ def plan(
     horizon_s = _horizon_s(snapshot)
     history = replace(history, removed=tuple(each for each in history.removed if each[0] < now_s))
     history = remembered(history, [tier.name for tier in tiers], snapshot, horizon_s=horizon_s, now_s=now_s)
+    history = looked(history, tiers, snapshot, now_s)
     prices = dict(policy.prices_usd_per_s)
     menu = menu_of(policy, snapshot, catalogue)
     options, refused = _affordable(policy, within(allotment, tuple(options_of(policy, menu))), prices)
@@ -135,6 +137,7 @@ def loads_of(policy: PoolPolicy, snapshot: Snapshot, history: History, now_s: fl
     horizon_s = _horizon_s(snapshot)
     names = [tier.name for tier in policy.tiers]
     history = remembered(history, names, snapshot, horizon_s=horizon_s, now_s=now_s)
+    history = looked(history, policy.tiers, snapshot, now_s)
     return tuple(
         load_of(
             tier,

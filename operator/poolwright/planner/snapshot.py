@@ -202,6 +202,8 @@ class History:
         ``(tier, dispersion)`` last seen, for the same purpose.
     busy
         ``(tier, time_s)`` when a tier last had demand, or was first seen: the clock of scaling to zero.
+    margins
+        ``(tier, margin, time_s)``: what demand is multiplied by, and when latencies were last looked at for it.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -211,3 +213,4 @@ class History:
     lengths: tuple[tuple[str, float, float], ...] = ()
     dispersions: tuple[tuple[str, float], ...] = ()
     busy: tuple[tuple[str, float], ...] = ()
+    margins: tuple[tuple[str, float, float], ...] = ()

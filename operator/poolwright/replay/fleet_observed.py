@@ -4,6 +4,7 @@ Figures are those of the replicas that answered the scrape, over the window that
 is still to come, which requests are in flight, or what an answer's length will be.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,13 @@ class Latencies:
         place = float(np.log(max(limit_s, self.least_s) / self.least_s)) / self.step
         whole = min(int(place), len(self.counts) - 1)
         return float(self.counts[:whole].sum() + min(place - whole, 1.0) * self.counts[whole]) / count
+
+
+def merged(several: Sequence[Latencies]) -> Latencies:
+    """Return the histogram of several windows together; at least one, all with the same bins."""
+    counts = np.sum([each.counts for each in several], axis=0)
+    total_s = sum(each.total_s for each in several)
+    return Latencies(counts=counts, least_s=several[0].least_s, step=several[0].step, total_s=total_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ def test_a_setting_that_does_not_exist_is_refused_with_those_that_do(name: str) 
         policy_of(name, (VARIANT,), GOALS, {"colour": 1.0})
 
 
-@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"static"}))
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"static", "planned"}))
 def test_nothing_is_asked_for_before_the_first_scrape(name: str) -> None:
     before = replace(seen(0.0, replace(SEEN, reporting=0)), seen_s=-1.0)
     assert [{}] == answers(name, [(0.0, before)])

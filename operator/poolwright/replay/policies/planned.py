@@ -14,12 +14,13 @@ import numpy as np
 
 from poolwright.planner.demand import load_of
 from poolwright.planner.limits import Contender, Situation, limited
+from poolwright.planner.margin import looked
 from poolwright.planner.memory import remembered, with_wanted
 from poolwright.planner.outcome import Load
 from poolwright.planner.policy import Scaling, TierPolicy
 from poolwright.planner.snapshot import History, Known, Missing, MissingReason, Signal, Snapshot, TierSignals, Variant
 from poolwright.queueing.objectives import Objectives
-from poolwright.replay.fleet_observed import Observed, VariantSeen
+from poolwright.replay.fleet_observed import Latencies, Observed, VariantSeen, merged
 from poolwright.replay.fleet_variant import FleetVariant
 from poolwright.replay.policies.fill import asked_for
 from poolwright.replay.policies.settings import settings_of
@@ -83,6 +84,7 @@ class Planned:
         horizon_s = observed.cold_start_s
         snapshot = Snapshot(tiers=((TIER, self._signals(observed, now_s)),))
         self.history = remembered(self.history, [TIER], snapshot, horizon_s=horizon_s, now_s=now_s)
+        self.history = looked(self.history, (self.tier,), snapshot, now_s)
         self.load = load_of(
             self.tier,
             snapshot.signals(TIER),
@@ -106,8 +108,16 @@ class Planned:
                 return Missing(reason=MissingReason.NOT_YET, detail="no request finished in the window")
             return Known(value=total / finished, age_s=age_s)
 
+        def percentile(several: list[Latencies]) -> Signal:
+            value_s = merged(several).percentile_s(self.tier.objectives.percentile_ratio)
+            if value_s is None:
+                return Missing(reason=MissingReason.NOT_YET, detail="nothing measured in the window")
+            return Known(value=value_s, age_s=age_s)
+
         reporting = sum(each.reporting for each in observed.variants)
         return TierSignals(
+            ttft_s=percentile([each.ttft for each in recent]),
+            itl_s=percentile([each.itl for each in recent]),
             arrivals_per_s=Known(
                 value=sum(each.arrived for each in recent) / sum(each.window_s for each in recent), age_s=age_s
             ),

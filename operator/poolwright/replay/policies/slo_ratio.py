@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from poolwright.queueing.objectives import Objectives
-from poolwright.replay.fleet_observed import Latencies, Observed
+from poolwright.replay.fleet_observed import Latencies, Observed, merged
 from poolwright.replay.fleet_variant import FleetVariant
 from poolwright.replay.policies.fill import asked_for, filled
 from poolwright.replay.policies.settings import settings_of
@@ -90,15 +88,8 @@ class SloRatio:
 
     def _pressure(self, observed: Observed) -> float:
         """Return latencies over objectives; a queue whose requests got no first token at all is beyond every limit."""
-        ttft_s = _percentile_s([ttft for _, ttft, _ in self._seen])
-        tpot_s = _percentile_s([tpot for _, _, tpot in self._seen])
+        ttft_s = merged([ttft for _, ttft, _ in self._seen]).percentile_s(PERCENTILE)
+        tpot_s = merged([tpot for _, _, tpot in self._seen]).percentile_s(PERCENTILE)
         if ttft_s is None:
             return math.inf if observed.waiting else 0.0
         return max(ttft_s / self.ttft_s, (tpot_s or 0.0) / self.tpot_s)
-
-
-def _percentile_s(several: list[Latencies]) -> float | None:
-    first = several[0]
-    counts = np.sum([each.counts for each in several], axis=0)
-    whole = Latencies(counts=counts, least_s=first.least_s, step=first.step, total_s=0.0)
-    return whole.percentile_s(PERCENTILE)
