@@ -31,7 +31,7 @@ PER_REPLICA_PER_S: Final = 4.5
 LEAST_REPLICAS: Final = 2
 RUNS: Final = (("azure2023", 1.0, 1.0), ("azure2024", 1.0, 180.0), ("servegen", 0.15, 180.0))
 """Trace, times its traffic, and seconds that its replay may take."""
-FULL: Final = ("servegen", 1.0, 600.0)
+FULL: Final = ("servegen", 1.0, 180.0)
 STAND_IN: Final = (("night", 1.0, 180.0),)
 
 
