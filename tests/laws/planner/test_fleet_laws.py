@@ -34,7 +34,7 @@ POLICY = PoolPolicy(
     scaling=Scaling(max_replicas=1000),
 )
 OPTIONS = tuple(options_of(POLICY, Menu(accelerators=tuple(CATALOGUE.accelerator(name) for name in NAMES), refused=())))
-FEW = settings(max_examples=12, deadline=None)
+FEW = settings(max_examples=8, deadline=None)
 
 
 def load(rate_per_s: float, *, may_lower: bool = True) -> Load:

@@ -93,7 +93,7 @@ def raised(before: dict[str, float], after: dict[str, float]) -> dict[str, tuple
 
 @laws
 @given(limits, workloads, planned, st.floats(1.01, 3.0), st.integers(1, 8), percentiles)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_more_load_never_raises_the_probability_of_meeting_an_objective(
     law: StepTime,
     slack: float,

@@ -78,7 +78,7 @@ def test_another_seed_routes_otherwise() -> None:
 
 
 @given(arrivals(), pools, st.floats(0.01, 0.6) | st.just(float("inf")))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_nobody_is_lost_and_no_block(coming: Arrivals, pool: Pool, until_s: float) -> None:
     outcome = simulate(coming, pool, LAW, until_s=until_s)
     in_flight = outcome.running.sum() + outcome.queued.sum()
@@ -113,7 +113,7 @@ def test_requests_in_flight_are_their_rate_times_their_stay(coming: Arrivals, po
 
 
 @given(arrivals(), pools, st.floats(0.01, 0.6), st.permutations(range(3)))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_order_of_equal_replicas_does_not_matter(
     coming: Arrivals, pool: Pool, until_s: float, order: list[int]
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_pinned_request_goes_where_it_is_told_and_nowhere_else() -> None:
 
 
 @given(arrivals(), pools)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_half_of_all_times_halves_all_times(coming: Arrivals, pool: Pool) -> None:
     slow, fast = simulate(coming, pool, LAW), simulate(replace(coming, time_s=0.5 * coming.time_s), pool, HALF)
     assert slow.replica.tolist() == fast.replica.tolist()

@@ -8,7 +8,7 @@ from poolwright.replay.profile import CITATION, load_profile, profile_of
 from poolwright.replay.traces import Trace, read_azure_csv, scaled
 
 SHARED_TRACE = Path(
-    os.environ.get("POOLWRIGHT_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"),
+    os.environ.get("POOLWRIGHT_DATA", "."),
     "traces",
     "azure2023_conversation.csv",
 )
