@@ -1,0 +1,1 @@
+"""The scoreboard: traces under every policy, against static peak and the bound. ``python -m scoreboard``."""
