@@ -2,9 +2,9 @@
 
 Every number of replicas serves the same requests, drawn from constants and stretched to the load (common random
 numbers), so that verdicts differ by replicas and not by luck. What is simulated is a grid of rates, kept between plans;
-a load is judged by a mixture of the nodes beside it, so that a load that moves a little costs no simulation. The closed
-form says where to look; where that is an overload that nothing could be mistaken about, nothing is simulated. Equation
-(10.15) of docs/model.md.
+a load is judged by a mixture of the nodes beside it where those agree, so that a load that moves a little mostly costs
+no simulation. The closed form says where to look; where that is an overload that nothing could be mistaken about,
+nothing is simulated. Equation (10.15) of docs/model.md.
 """
 
 import math
@@ -48,8 +48,10 @@ FULL: Final = 0.93
 ROUNDING: Final = 1e-9
 """Slack of sums of shares [1]."""
 NODE_STEP: Final = 0.03
-"""Distance of simulated rates [1, natural logarithm]: probabilities fall by some hundredths from one to the next near
-saturation, where a chord is within a thousandth."""
+"""Distance of simulated rates [1, natural logarithm]: what one replica in thirty is worth."""
+FLAT: Final = 0.2
+"""Share of what the percentile leaves out by which two nodes may differ [ratio]: 1 % at 95 %. Between nodes that differ
+by more may lie a cliff, which a chord would smear: there the rate itself is simulated."""
 POINTS: Final = 400
 """Quantiles of times that are kept of a simulation [1]: a probability read off them is right to a thousandth."""
 MEMO: Final = 4096
@@ -103,14 +105,14 @@ def _judged(
     station: Same[Station], work: Same[Workload], levels: Array, shares: Array, objectives: Objectives, count: int
 ) -> Judged:
     """Return the mixture of the nodes beside each level of rates."""
+    percentile = objectives.percentile_ratio
     nodes: list[tuple[float, _Node]] = []
     for rate, share in zip(levels, shares, strict=True):
-        place = math.log(float(rate)) / NODE_STEP
-        below = math.floor(place + ROUNDING)
-        for index, part in ((below, below + 1.0 - place), (below + 1, place - below)):
-            if part > ROUNDING:
-                nodes.append((float(share) * part, _node(station, work, objectives, count, index)))
-    percentile = objectives.percentile_ratio
+        beside = _beside(station, work, objectives, count, float(rate))
+        seen = [each.probability for _, each in beside]
+        if max(seen) - min(seen) > FLAT * (1.0 - percentile):
+            beside = [(1.0, _node(station, work, objectives, count, float(rate)))]
+        nodes += [(float(share) * part, each) for part, each in beside]
     return Judged(
         probability=min(sum(part * each.shares[name] for part, each in nodes) for name in nodes[0][1].shares),
         requests=max(each.requests for _, each in nodes),
@@ -120,10 +122,23 @@ def _judged(
     )
 
 
+def _beside(
+    station: Same[Station], work: Same[Workload], objectives: Objectives, count: int, rate_per_s: float
+) -> list[tuple[float, _Node]]:
+    """Return the nodes beside a rate, each with its part."""
+    place = math.log(rate_per_s) / NODE_STEP
+    below = math.floor(place + ROUNDING)
+    parts = ((below, below + 1.0 - place), (below + 1, place - below))
+    return [
+        (part, _node(station, work, objectives, count, math.exp(index * NODE_STEP)))
+        for index, part in parts
+        if part > ROUNDING
+    ]
+
+
 @lru_cache(maxsize=MEMO)
-def _node(station: Same[Station], work: Same[Workload], objectives: Objectives, count: int, index: int) -> _Node:
-    """Simulate one rate of the grid, with more requests where that could change the verdict."""
-    rate_per_s = math.exp(index * NODE_STEP)
+def _node(station: Same[Station], work: Same[Workload], objectives: Objectives, count: int, rate_per_s: float) -> _Node:
+    """Simulate one rate, with more requests where that could change the verdict."""
     predicted = predict(station.value, work.value, Arrivals(rate_per_s=rate_per_s), replicas=count)
     if predicted.utilisation_ratio > HOPELESS:
         return _Node(shares=dict.fromkeys(objectives.stated, 0.0))
