@@ -176,6 +176,8 @@ def _operator_environment(kubeconfig: Path, speed: float) -> dict[str, str]:
         "POOLWRIGHT_NAMESPACES": json.dumps([NAMESPACE]),
         "POOLWRIGHT_OPERATOR_NAMESPACE": NAMESPACE,
         "POOLWRIGHT_CLOCK_SPEED": str(speed),
+        # A second of simulation would be half a minute of this world: the closed form decides alone.
+        "POOLWRIGHT_SIMULATION_ENABLED": "false",
         "POOLWRIGHT_HTTP_HOST": "127.0.0.1",
         "POOLWRIGHT_HTTP_PORT": "0",
     }

@@ -70,9 +70,10 @@ async def run_operator(settings: Settings) -> None:
         port = await health.start()
         log.info("started", extra={"identity": settings.identity, "port": port, "namespaces": settings.namespaces})
         try:
-            warming = asyncio.create_task(asyncio.to_thread(warm_up))
+            warming = asyncio.create_task(asyncio.to_thread(warm_up)) if settings.simulation_enabled else None
             await _until(stop, *_parts(run, stop))
-            warming.cancel()
+            if warming is not None:
+                warming.cancel()
         finally:
             await health.stop()
             run.kube.close()

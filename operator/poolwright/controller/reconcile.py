@@ -31,10 +31,12 @@ from poolwright.controller.reporting.conditions import paused, refused
 from poolwright.controller.reporting.status import status_of, status_with
 from poolwright.controller.runtime import Memory, Runtime, Settled
 from poolwright.hardware.catalogue import UnknownAcceleratorError
+from poolwright.planner.judge import simulated
 from poolwright.planner.outcome import Plan
 from poolwright.planner.plan import plan
 from poolwright.planner.policy import Mode, PoolPolicy
 from poolwright.planner.snapshot import Known, Missing, MissingReason, Snapshot
+from poolwright.planner.verify import closed_form
 
 VERIFY_S: Final = 60.0
 """[wall s] Time after which objects that nobody seems to have changed are looked at all the same."""
@@ -84,8 +86,9 @@ async def _planned(key: PoolRef, pool: InferencePool, run: Runtime) -> Inference
     snapshot = await _with_demand(pool, snapshot, run)
     share = await allotment_of(key, policy, snapshot, facts, namespace_labels, memory, run)
     # Simulating can take a second: meanwhile the lease is renewed and others are served.
+    judge = simulated if run.settings.simulation_enabled else closed_form
     made = await asyncio.to_thread(
-        plan, policy, snapshot, memory.history, facts.catalogue, run.clock.now_s(), allotment=share
+        plan, policy, snapshot, memory.history, facts.catalogue, run.clock.now_s(), allotment=share, judge=judge
     )
     applied = Applied()
     if policy.mode is Mode.AUTO:

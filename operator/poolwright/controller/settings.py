@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     clock_speed: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] = Field(
         default=1.0, description="World seconds per wall second: above 1 only in demonstrations and tests."
     )
+    simulation_enabled: bool = Field(
+        default=True,
+        description="Let a simulation decide what the closed form proposes; it takes a CPU second for a new load.",
+    )
     http_host: str = Field(default="0.0.0.0", description="Address of health and metrics.")  # noqa: S104 - probes come from outside
     http_port: int = Field(default=8080, ge=0, le=65535, description="Port of health and metrics; 0: any free one.")
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

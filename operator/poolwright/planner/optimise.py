@@ -27,6 +27,7 @@ from poolwright.planner.outcome import Load, RunnerUp, Step
 from poolwright.planner.policy import TierPolicy
 from poolwright.planner.reason import Binding, Reason
 from poolwright.planner.snapshot import VariantState
+from poolwright.planner.verify import Judge
 from poolwright.queueing.predict import predict
 from poolwright.queueing.station import CapacityBound
 from poolwright.queueing.workload import Arrivals
@@ -41,12 +42,13 @@ RUNNERS_UP: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a tier should run, or why nothing serves it (``offer`` None)."""
+    """What a tier should run and who judged it, or why nothing serves it (``offer`` None)."""
 
     offer: Offer | None
     reason: Reason
     binding: Binding
     detail: str
+    judge: Judge = simulated
     runners_up: tuple[RunnerUp, ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -58,6 +60,7 @@ def optimised(
     rejected: Sequence[Rejected],
     running: Sequence[VariantState],
     prices: Mapping[str, float],
+    judge: Judge = simulated,
 ) -> Proposal:
     """Return the proposal for one tier.
 
@@ -71,6 +74,8 @@ def optimised(
         What the tier runs now: kept where the saving is small, and always while a signal is missing.
     prices
         Price overrides by accelerator [$/s].
+    judge
+        Who decides how many replicas of the best offer do.
     """
     current = current_of(running)
     offers = _offers(tier, load, found, running, prices)
@@ -78,7 +83,7 @@ def optimised(
         return _nothing(tier, load, found, rejected)
     offers = confirmed(
         offers,
-        lambda offer: offer_of(tier, load, offer.candidate, prices, running, simulated),
+        lambda offer: offer_of(tier, load, offer.candidate, prices, running, judge),
         None if current is None else current.variant,
     )
     best = offers[0]
@@ -91,6 +96,7 @@ def optimised(
         offer=chosen,
         reason=reason,
         binding=_binding(tier, load, chosen),
+        judge=judge,
         detail=choice_text(chosen, others),
         runners_up=tuple(_runner_up(each) for each in others),
         steps=(

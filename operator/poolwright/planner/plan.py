@@ -14,6 +14,7 @@ from poolwright.planner.candidates import Rejected, candidates
 from poolwright.planner.ceilings import ReplicaCost, ceilings_of
 from poolwright.planner.constraints import Constraint
 from poolwright.planner.demand import load_of
+from poolwright.planner.judge import simulated
 from poolwright.planner.limits import Contender, Situation, limited
 from poolwright.planner.margin import looked
 from poolwright.planner.memory import remembered, with_wanted
@@ -26,6 +27,7 @@ from poolwright.planner.signal import believed
 from poolwright.planner.snapshot import History, Known, Missing, Snapshot, Variant, VariantState
 from poolwright.planner.tier_plan import Granted, candidate_of, replica_cost, tier_plan, unpriced, wanted_of
 from poolwright.planner.transition import Change, overlapped
+from poolwright.planner.verify import Judge
 
 COLD_START_S: Final = 120.0
 """Time from order to readiness assumed until a start was seen [s]: pulling a cached image and reading 16 GB from a
@@ -65,6 +67,7 @@ def plan(
     now_s: float,
     *,
     allotment: Allotment | None = None,
+    judge: Judge = simulated,
 ) -> Plan:
     """Return the decision for one pool.
 
@@ -82,6 +85,8 @@ def plan(
         The moment [s], on the clock of ``history``.
     allotment
         What the plan of a fleet leaves to the pool; None where it shares nothing.
+    judge
+        Who decides how many replicas do: a simulation, or the closed form alone where time is dearer than exactness.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def plan(
     menu = menu_of(policy, snapshot, catalogue)
     options, refused = _affordable(policy, within(allotment, tuple(options_of(policy, menu))), prices)
     states = [
-        _tier_state(policy, tier, snapshot, history, options, refused, menu, horizon_s=horizon_s, now_s=now_s)
+        _tier_state(policy, tier, snapshot, history, options, refused, menu, judge, horizon_s=horizon_s, now_s=now_s)
         for tier in tiers
     ]
     variants = {state.variant for state in states if state.variant} | {each.variant for each in snapshot.variants}
@@ -176,6 +181,7 @@ def _tier_state(
     options: Sequence[Option],
     refused: Sequence[Rejected],
     menu: Menu,
+    judge: Judge,
     *,
     horizon_s: float,
     now_s: float,
@@ -191,7 +197,7 @@ def _tier_state(
     )
     running = tuple(each for each in snapshot.variants if each.variant.tier == tier.name)
     found, rejected = candidates(policy.model, options, load, tier.objectives)
-    proposal = optimised(tier, load, found, (*rejected, *refused), running, dict(policy.prices_usd_per_s))
+    proposal = optimised(tier, load, found, (*rejected, *refused), running, dict(policy.prices_usd_per_s), judge)
     if proposal.reason is Reason.NO_ACCELERATOR and menu.refused:
         proposal = replace(proposal, detail="; ".join(menu.refused))
     return _TierState(tier=tier, load=load, proposal=proposal, running=running)

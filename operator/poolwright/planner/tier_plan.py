@@ -13,7 +13,6 @@ from poolwright.perf.memory import weight_bytes
 from poolwright.perf.replica import ReplicaConfig, ReplicaError
 from poolwright.planner.candidates import Candidate, Rejected, candidates, with_limits, workload_of
 from poolwright.planner.ceilings import ReplicaCost
-from poolwright.planner.judge import simulated
 from poolwright.planner.menu import Option
 from poolwright.planner.optimise import Proposal
 from poolwright.planner.outcome import Load, Predicted, Step, TierPlan, VariantPlan
@@ -21,7 +20,7 @@ from poolwright.planner.policy import PoolPolicy, TierPolicy
 from poolwright.planner.prices import price_usd_per_s, usd_per_million_tokens
 from poolwright.planner.reason import Binding, Reason
 from poolwright.planner.snapshot import Variant, VariantState
-from poolwright.planner.verify import expected
+from poolwright.planner.verify import Judge, expected
 from poolwright.queueing.objectives import Objectives
 
 QUEUE_S: Final = 60.0
@@ -66,7 +65,7 @@ def tier_plan(
     costs: Mapping[Variant, ReplicaCost],
 ) -> TierPlan:
     """Return the plan of one tier; ``granted`` begins with the chosen variant, ``steps`` are those of its limits."""
-    plans = tuple(_variant_plan(tier, load, each, granted, costs[each.variant]) for each in granted)
+    plans = tuple(_variant_plan(tier, load, each, granted, costs[each.variant], proposal.judge) for each in granted)
     deciding = next((step for step in reversed(steps) if step.reason not in SILENT), None)
     replicas = plans[0].replicas if plans else 0
     is_served = proposal.offer is not None and replicas > 0
@@ -106,7 +105,7 @@ def _unlimited(load: Load, proposal: Proposal) -> tuple[Reason, str]:
 
 
 def _variant_plan(
-    tier: TierPolicy, load: Load, own: Granted, granted: Sequence[Granted], cost: ReplicaCost
+    tier: TierPolicy, load: Load, own: Granted, granted: Sequence[Granted], cost: ReplicaCost, judge: Judge
 ) -> VariantPlan:
     total_usd_per_s = None if cost.usd_per_s is None else cost.usd_per_s * own.replicas
     share = _share(own, granted)
@@ -117,7 +116,7 @@ def _variant_plan(
         max_num_seqs=limits.max_num_seqs,
         max_num_batched_tokens=limits.max_num_batched_tokens,
         max_queued_requests=limits.max_queued_requests,
-        predicted=_predicted(tier, load, own, share),
+        predicted=_predicted(tier, load, own, share, judge),
         cost_usd_per_s=total_usd_per_s,
         power_w=cost.power_w * own.replicas,
         usd_per_million_tokens=_per_million(total_usd_per_s, load, share),
@@ -192,10 +191,10 @@ def _per_million(cost_usd_per_s: float | None, load: Load, share: float) -> floa
     return None if whole is None or share <= 0.0 else whole / share
 
 
-def _predicted(tier: TierPolicy, load: Load, own: Granted, share: float) -> Predicted:
+def _predicted(tier: TierPolicy, load: Load, own: Granted, share: float, judge: Judge) -> Predicted:
     if own.candidate is None or own.replicas < 1:
         return NOTHING
-    return expected(own.candidate, workload_of(load), load, tier.objectives, own.replicas, share, simulated)
+    return expected(own.candidate, workload_of(load), load, tier.objectives, own.replicas, share, judge)
 
 
 NOTHING: Final = Predicted(

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from poolwright.controller.signals.reading import Reading
+from poolwright.forecast.burst import index_of_dispersion
 from poolwright.planner.snapshot import NEVER_SEEN, Known, Missing, MissingReason, Signal
 
 MIN_INTERVALS: Final = 8
@@ -107,4 +108,4 @@ def dispersion(flows: Sequence[Flow], now_s: float) -> Signal:
     if mean < MIN_COUNT_PER_INTERVAL:
         detail = f"{mean:.3g} arrivals an interval, need {MIN_COUNT_PER_INTERVAL:g}"
         return Missing(reason=MissingReason.NOT_YET, detail=detail)
-    return Known(value=float(counts.var(ddof=1)) / mean, age_s=max(now_s - end_s, 0.0))
+    return Known(value=index_of_dispersion(counts.tolist()), age_s=max(now_s - end_s, 0.0))
