@@ -9,7 +9,7 @@ CLUSTER ?= embedded
 export CLUSTER
 export PYTHONPATH := operator:dev
 
-.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-kernels bench-simulator bench-planner bench-replay validate e2e lock clean
+.PHONY: help setup demo test test-fast test-engine check format generate bench bench-engine-cpu bench-kernels bench-simulator bench-planner bench-replay validate replay e2e lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ bench-kernels: $(ENGINE_VENV)/.ready ## Kernels against their peers on a GPU; th
 validate: setup ## Score the model against published measurements in POOLWRIGHT_MEASUREMENTS, write docs/validation.md
 	@$(BIN)/python -m modelreport
 	@$(BIN)/python -m queuereport
+
+replay: setup ## Play the scoreboard's cases (ARGS names some) on the traces in POOLWRIGHT_TRACES, write docs/scoreboard.md
+	@$(BIN)/python -m scoreboard $(ARGS)
 
 e2e: setup ## End-to-end tests on CLUSTER=embedded|kind|current
 	@$(BIN)/pytest tests/e2e $(ARGS)

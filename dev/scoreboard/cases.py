@@ -56,7 +56,7 @@ SEVERAL: Final = (("h100-sxm", 4, 8), ("h200-sxm", 4, None))
 CASES: Final = (
     Case(name="azure2023", trace="azure2023", factor=12.0, until_s=3480.0, tuned_s=1200.0),
     Case(name="azure2024", trace="azure2024", factor=1.0, until_s=2 * DAY_S, tuned_s=DAY_S, is_day_scale=True),
-    Case(name="servegen", trace="servegen", factor=0.1, until_s=2 * DAY_S, tuned_s=DAY_S, is_day_scale=True),
+    Case(name="servegen", trace="servegen", factor=0.2, until_s=1.5 * DAY_S, tuned_s=DAY_S / 2, is_day_scale=True),
     Case(name="mooncake", trace="mooncake", factor=4.0, until_s=3480.0, tuned_s=1200.0, objectives=LONG_PROMPTS),
     Case(name="step", trace="step", factor=2.0, until_s=2 * HOUR_S, tuned_s=HOUR_S / 2),
     Case(name="ramp", trace="ramp", factor=2.0, until_s=2 * HOUR_S, tuned_s=HOUR_S / 2),
@@ -74,7 +74,7 @@ CASES: Final = (
 )
 LONG: Final = (
     Case(name="azure2024-week", trace="azure2024", factor=1.0, until_s=7 * DAY_S, tuned_s=DAY_S, is_day_scale=True),
-    Case(name="servegen-14-days", trace="servegen", factor=0.1, until_s=14 * DAY_S, tuned_s=DAY_S, is_day_scale=True),
+    Case(name="servegen-14-days", trace="servegen", factor=0.2, until_s=14 * DAY_S, tuned_s=DAY_S, is_day_scale=True),
 )
 """Whole traces: only default settings, ours and static are played on them."""
 

@@ -15,15 +15,15 @@ def _pairs(*ups: float, share: float) -> tuple[Settings, ...]:
 
 KNOBS: Final[dict[str, tuple[Settings, ...]]] = {
     "planned": ({},),
-    "hpa-busy": ({}, {"target": 0.95}, {"target": 0.99}),
-    "hpa-running": ({}, *({"target": value} for value in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4))),
-    "hpa-waiting": ({}, *({"target": value} for value in (0.25, 0.5, 1.0, 2.0))),
-    "keda": ({}, *({"threshold": value} for value in (0.25, 0.5, 1.0, 2.0))),
-    "kpa": ({}, *({"target_ratio": value} for value in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4))),
+    "hpa-busy": ({}, {"target": 0.95}),
+    "hpa-running": ({}, *({"target": value} for value in (0.2, 0.25, 0.3, 0.35, 0.4))),
+    "hpa-waiting": ({}, *({"target": value} for value in (0.25, 1.0))),
+    "keda": ({}, *({"threshold": value} for value in (0.25, 1.0))),
+    "kpa": ({}, *({"target_ratio": value} for value in (0.2, 0.25, 0.3, 0.4))),
     # Chunked steps saturate long before the cache is full: the share of it that counts has to be found.
-    "token-saturation": ({}, *({"cache_ratio": value, "queue": 1e6} for value in (0.06, 0.08, 0.1, 0.12, 0.15))),
-    "slo-ratio": ({}, *_pairs(0.4, 0.65, 0.75, 0.85, share=0.73)),
-    "means-only": ({}, *({"factor": value} for value in (1.15, 1.3, 1.4, 1.5, 1.7))),
+    "token-saturation": ({}, *({"cache_ratio": value, "queue": 1e6} for value in (0.06, 0.08, 0.1, 0.12))),
+    "slo-ratio": ({}, *_pairs(0.4, 0.65, 0.75, share=0.73)),
+    "means-only": ({}, *({"factor": value} for value in (0.65, 0.75, 0.85, 1.15, 1.3))),
 }
 """Settings by policy."""
 

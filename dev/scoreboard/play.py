@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,6 @@ from poolwright.replay.fleet_minutes import Recorded
 from poolwright.replay.fleet_replay import Replayed, replay
 from poolwright.replay.fleet_variant import FleetVariant
 from poolwright.replay.policies import Policy, policy_of
-from poolwright.replay.policies.sizing import Sizing
 from poolwright.replay.policies.static import Static
 from poolwright.replay.source import Source
 from poolwright.replay.source_files import find_source
@@ -26,6 +25,7 @@ from scoreboard.knobs import SURGE, Settings, label
 
 FOLDER: Final = Path(os.environ.get("POOLWRIGHT_SCOREBOARD", "build/scoreboard"))
 """Where rows are kept, so that a scoreboard can be continued."""
+PARTS: Final = ("tuned", "rest", "whole")
 STATIC, CLAIRVOYANT = "static", "clairvoyant"
 
 
@@ -38,8 +38,6 @@ class Part:
     kwh: float
     violating_ratio: float
     attainment_ratio: float
-    bound_gpu_hours: float
-    bound_usd: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +68,15 @@ def row_of(case: Case, policy: str, settings: Settings) -> Row:
         return loaded(path)
     began_s = time.perf_counter()
     made = played(case, policy, settings)
-    source, variants, bound = world_of(case)
-    del source
+    _, variants, _ = world_of(case)
     recorded, split = made.recorded, int(case.tuned_s / 60.0)
     row = Row(
         case=case.name,
         policy=policy,
         settings=dict(settings),
-        tuned=_part(recorded, variants, bound, slice(0, split)),
-        rest=_part(recorded, variants, bound, slice(split, None)),
-        whole=_part(recorded, variants, bound, slice(0, None)),
+        tuned=_part(recorded, variants, slice(0, split)),
+        rest=_part(recorded, variants, slice(split, None)),
+        whole=_part(recorded, variants, slice(0, None)),
         started=made.started,
         changes=made.changes,
         requests=made.totals.arrived,
@@ -93,7 +90,9 @@ def row_of(case: Case, policy: str, settings: Settings) -> Row:
 def loaded(path: Path) -> Row:
     """Return a row from disk."""
     read: dict[str, Any] = json.loads(path.read_text())
-    return Row(**{**read, **{name: Part(**read[name]) for name in ("tuned", "rest", "whole")}})
+    known = [each.name for each in fields(Part)]
+    parts = {name: Part(**{key: read[name][key] for key in known}) for name in PARTS}
+    return Row(**{**read, **parts})
 
 
 def played(case: Case, policy: str, settings: Settings) -> Replayed:
@@ -134,21 +133,31 @@ def world_of(case: Case) -> tuple[Source, tuple[FleetVariant, ...], Bound]:
     source = find_source(case.trace, Path(traces) if traces else None, factor=case.factor)
     variants = variants_of(case, source.longest_tokens)
     demand = demand_of(source, until_s=case.until_s)
-    return source, variants, bound_of(demand, variants, [Sizing.of(each, case.objectives) for each in variants])
+    return source, variants, bound_of(demand, variants, case.objectives)
 
 
-def _part(recorded: Recorded, variants: tuple[FleetVariant, ...], bound: Bound, minutes: slice) -> Part:
-    """Return figures of some minutes; GPU-hours by the mean accelerators of a replica where kinds differ."""
-    accelerators = np.array([each.config.accelerators if each.config else 1 for each in variants])
-    prices = np.array([each.price_usd_per_s for each in variants])
-    counts = bound.counts[minutes]
+def _part(recorded: Recorded, variants: tuple[FleetVariant, ...], minutes: slice) -> Part:
+    """Return figures of some minutes; every kind of replica of a case has equally many accelerators."""
+    (accelerators,) = {1 if each.config is None else each.config.accelerators for each in variants}
     spent, arrived = recorded.spent[minutes], recorded.minutes["arrived"][minutes].sum()
     return Part(
-        gpu_hours=float(spent["replica_s"].sum() * accelerators.mean() / SECONDS_PER_HOUR),
+        gpu_hours=float(spent["replica_s"].sum() * accelerators / SECONDS_PER_HOUR),
         usd=float(spent["usd"].sum()),
         kwh=float(spent["joules"].sum() / JOULES_PER_KWH),
         violating_ratio=float(recorded.violates[minutes].any(axis=1).mean()),
         attainment_ratio=1.0 - float(recorded.late[minutes].sum() / max(arrived, 1)),
-        bound_gpu_hours=float((counts @ accelerators).sum() * bound.window_s / SECONDS_PER_HOUR),
-        bound_usd=float((counts @ prices).sum() * bound.window_s),
     )
+
+
+def bounds_of(case: Case) -> dict[str, float]:
+    """Return the cost of the bound by part [$], from disk where it is there."""
+    path = FOLDER / f"{case.name}--bound.json"
+    if not path.exists():
+        _, variants, bound = world_of(case)
+        usd = bound.counts @ np.array([each.price_usd_per_s for each in variants]) * bound.window_s
+        split = int(case.tuned_s / bound.window_s)
+        found = {"tuned": usd[:split].sum(), "rest": usd[split:].sum(), "whole": usd.sum()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({name: float(value) for name, value in found.items()}))
+    read: dict[str, float] = json.loads(path.read_text())
+    return read

@@ -5,6 +5,8 @@ Formula: docs/model.md section 10.
 """
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 COUNT_WINDOW_S: Final = 15.0
@@ -18,6 +20,39 @@ traffic, and a hostile reading."""
 LEVELS: Final = ((-math.sqrt(3.0), 1.0 / 6.0), (0.0, 2.0 / 3.0), (math.sqrt(3.0), 1.0 / 6.0))
 """Nodes [standard deviations] and weights of Gauss-Hermite quadrature with three points: exact for polynomials of the
 normal up to degree five. Source: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), table 25.10."""
+
+
+STEP_SIGMAS: Final = 3.0
+"""A difference of neighbouring counts beyond so many standard deviations of the others is a step [1]: one, of any
+height, is the forecast's business and says nothing about bursts."""
+
+
+def index_of_dispersion(counts: Sequence[float]) -> float:
+    """Return variance over mean of counts in equal windows (1 is Poisson), whatever their level does slowly or once.
+
+    Half the mean squared difference of neighbours is the variance; a trend adds nearly nothing to it, and one step is
+    left out. Around the mean, a doubling inside the windows would look like bursts of hundreds.
+
+    Parameters
+    ----------
+    counts
+        At least three, of positive mean.
+
+    References
+    ----------
+    J. von Neumann et al., The mean square successive difference (1941), doi:10.1214/aoms/1177731746.
+
+    Examples
+    --------
+    >>> index_of_dispersion([10.0, 14.0, 10.0, 14.0])
+    0.6666666666666666
+    >>> index_of_dispersion([10.0, 10.0, 10.0, 50.0, 50.0, 50.0])
+    0.0
+    """
+    squares = sorted((later - one) ** 2 for one, later in pairwise(counts))
+    others = sum(squares[:-1]) / (len(squares) - 1)
+    kept = squares[:-1] if squares[-1] > STEP_SIGMAS**2 * others else squares
+    return sum(kept) / len(kept) / 2.0 * len(counts) / sum(counts)
 
 
 def rate_levels(rate_per_s: float, dispersion: float | None) -> tuple[tuple[float, ...], tuple[float, ...]]:

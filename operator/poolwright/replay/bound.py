@@ -15,51 +15,65 @@ from typing import Final
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from poolwright.planner.outcome import Load
+from poolwright.planner.judge import simulated
+from poolwright.planner.verify import Judge
+from poolwright.queueing.objectives import Objectives
+from poolwright.queueing.workload import Workload
 from poolwright.replay.fleet_observed import Observed
 from poolwright.replay.fleet_variant import FleetVariant
 from poolwright.replay.policies.sizing import Sizing
 from poolwright.replay.source import Source
-from poolwright.simulator.layout import Floats
+from poolwright.simulator.layout import Floats, Integers
 
 WINDOW_S: Final = 60.0
 """[s] As long as the minutes that attainment is counted by."""
+SPAN_S: Final = 21_600.0
+"""[s] Over which lengths are taken together: long ones are rare, and ServeGen states its own by six hours."""
+SAMPLES: Final = 20_000
+"""Requests whose lengths stand for those of a span [count]: two hundred beyond the 99th percentile."""
 RATE_STEP: Final = 0.01
 """Width of the bins that rates are rounded up to [1, natural logarithm]: a few hundred programs for any trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """A trace by window: rates [1/s], and mean lengths over a longer span around each [tokens]."""
+    """A trace by window: rates [1/s], the span that each lies in, and lengths of requests by span."""
 
     window_s: float
     rates_per_s: Floats
-    input_tokens: Floats
-    output_tokens: Floats
+    spans: Integers
+    workloads: tuple[Workload, ...]
 
 
-def demand_of(source: Source, *, until_s: float = math.inf, window_s: float = WINDOW_S, span: int = 60) -> Demand:
-    """Return a trace's demand until a time; lengths are means over ``span`` windows: single ones have too few."""
+def demand_of(
+    source: Source, *, until_s: float = math.inf, window_s: float = WINDOW_S, span_s: float = SPAN_S
+) -> Demand:
+    """Return a trace's demand until a time."""
     end_s = min(until_s, source.duration_s)
     count = max(math.ceil(end_s / window_s), 1)
-    sums = np.zeros((3, count))
+    spans = max(math.ceil(end_s / span_s), 1)
+    requests = np.zeros(count)
+    lengths: list[list[Integers]] = [[] for _ in range(spans)]
     for block in source.blocks():
         within = int(np.searchsorted(block.arrivals_s, end_s))
-        places = np.minimum((block.arrivals_s[:within] / window_s).astype(np.int64), count - 1)
-        for row, weights in enumerate((None, block.input_tokens[:within], block.output_tokens[:within])):
-            sums[row] += np.bincount(places, weights=weights, minlength=count)
+        arrivals = block.arrivals_s[:within]
+        requests += np.bincount(np.minimum((arrivals / window_s).astype(np.int64), count - 1), minlength=count)
+        joint = np.stack([block.input_tokens[:within], block.output_tokens[:within]])
+        owner = np.minimum((arrivals / span_s).astype(np.int64), spans - 1)
+        for span in np.unique(owner):
+            missing = SAMPLES - sum(each.shape[1] for each in lengths[span])
+            if missing > 0:
+                lengths[span].append(joint[:, owner == span][:, :missing])
         if within < len(block):
             break
-    groups = np.arange(count) // span
-    requests, inputs, outputs = (np.bincount(groups, weights=row) for row in sums)
-    requests = np.maximum(requests, 1.0)
     lengths_s = np.full(count, window_s)
     lengths_s[-1] = end_s - (count - 1) * window_s
+    every = [np.concatenate(each, axis=1) if each else np.ones((2, 1), dtype=np.int64) for each in lengths]
     return Demand(
         window_s=window_s,
-        rates_per_s=sums[0] / lengths_s,
-        input_tokens=np.maximum(inputs / requests, 1.0)[groups],
-        output_tokens=np.maximum(outputs / requests, 1.0)[groups],
+        rates_per_s=requests / lengths_s,
+        spans=np.minimum((np.arange(count) * window_s / span_s).astype(np.int64), spans - 1),
+        workloads=tuple(Workload.from_samples(each[0], each[1]) for each in every),
     )
 
 
@@ -73,8 +87,15 @@ class Bound:
     usd: float
 
 
-def bound_of(demand: Demand, variants: Sequence[FleetVariant], sizings: Sequence[Sizing], *, most: int = 200) -> Bound:
-    """Return the cheapest fleet of each window.
+def bound_of(
+    demand: Demand,
+    variants: Sequence[FleetVariant],
+    objectives: Objectives,
+    *,
+    most: int = 200,
+    judge: Judge = simulated,
+) -> Bound:
+    """Return the cheapest fleet of each window, of at most so many replicas of a kind.
 
     Raises
     ------
@@ -83,28 +104,23 @@ def bound_of(demand: Demand, variants: Sequence[FleetVariant], sizings: Sequence
     """
 
     @cache
-    def curves(inputs: float, outputs: float) -> tuple[tuple[float, ...], ...]:
-        load = _load(inputs, outputs)
-        numbers = [most if each.quota is None else each.quota for each in variants]
-        return tuple(
-            tuple(sizing.served_per_s(load, count) for count in range(number + 1))
-            for sizing, number in zip(sizings, numbers, strict=True)
-        )
+    def curves(span: int) -> tuple[tuple[float, ...], ...]:
+        found = []
+        for each in variants:
+            sizing, number = Sizing.of(each, objectives, judge), most if each.quota is None else each.quota
+            workload = demand.workloads[span]
+            found.append(tuple(sizing.sustained_per_s(workload, count) for count in range(number + 1)))
+        return tuple(found)
 
     prices = tuple(each.price_usd_per_s for each in variants)
 
     @cache
-    def chosen(step: int, inputs: float, outputs: float) -> tuple[int, ...]:
-        return cheapest(curves(inputs, outputs), prices, math.exp(step * RATE_STEP))
+    def chosen(step: int, span: int) -> tuple[int, ...]:
+        return cheapest(curves(span), prices, math.exp(step * RATE_STEP))
 
     steps = np.ceil(np.log(np.maximum(demand.rates_per_s, 1e-3)) / RATE_STEP).astype(np.int64)
-    counts = np.array(
-        [
-            chosen(int(step), round(float(inputs), 0), round(float(outputs), 0))
-            for step, inputs, outputs in zip(steps, demand.input_tokens, demand.output_tokens, strict=True)
-        ],
-        dtype=np.float64,
-    )
+    found = [chosen(int(step), int(span)) for step, span in zip(steps, demand.spans, strict=True)]
+    counts = np.array(found, dtype=np.float64)
     replica_s = counts.sum(axis=0) * demand.window_s
     return Bound(window_s=demand.window_s, counts=counts, replica_s=replica_s, usd=float(replica_s @ np.array(prices)))
 
@@ -168,18 +184,3 @@ class Clairvoyant:
         last = int((now_s + self.ahead_s) / self.bound.window_s)
         most = self.bound.counts[first : last + 1].max(axis=0)
         return {key: int(count) for key, count in zip(self.keys, most, strict=True)}
-
-
-def _load(inputs: float, outputs: float) -> Load:
-    """Return a load of these lengths at one request a second."""
-    return Load(
-        tier="",
-        rate_per_s=1.0,
-        rates_per_s=(1.0,),
-        weights=(1.0,),
-        input_tokens_mean=inputs,
-        output_tokens_mean=outputs,
-        cached_prefix_ratio=0.0,
-        is_observed=True,
-        may_lower=True,
-    )

@@ -50,7 +50,7 @@ SOURCE = Source(name="x", citation="", duration_s=90.0, requests=90, longest_tok
 def test_demand_is_counted_by_window_and_the_last_one_may_be_shorter() -> None:
     demand = demand_of(SOURCE)
     assert [1.0, 1.0] == demand.rates_per_s.tolist()
-    assert [10.0, 20.0] == [demand.input_tokens[0], demand.output_tokens[1]]
+    assert [10.0, 20.0] == [demand.workloads[0].input_tokens.mean(), demand.workloads[0].output_tokens.mean()]
 
 
 def test_demand_ends_where_the_replay_ends() -> None:

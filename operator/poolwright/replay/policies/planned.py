@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import numpy as np
-
+from poolwright.forecast.burst import index_of_dispersion
 from poolwright.planner.demand import load_of
 from poolwright.planner.limits import Contender, Situation, limited
 from poolwright.planner.margin import looked
@@ -134,10 +133,10 @@ class Planned:
 
     def _dispersion(self, age_s: float) -> Signal:
         """Return variance over mean of arrivals by scrape."""
-        counts = np.array([each.arrived for each in self._seen], dtype=np.float64)
-        if len(counts) < MIN_INTERVALS or counts.mean() < 1.0:
+        counts = [float(each.arrived) for each in self._seen]
+        if len(counts) < MIN_INTERVALS or sum(counts) < len(counts):
             return Missing(reason=MissingReason.NOT_YET, detail=f"{len(counts)} intervals")
-        return Known(value=float(counts.var(ddof=1) / counts.mean()), age_s=age_s)
+        return Known(value=index_of_dispersion(counts), age_s=age_s)
 
     def _spread(self, seen: tuple[VariantSeen, ...], load: Load, now_s: float) -> dict[str, int]:
         """Return replicas by variant after the limits: what these add or hold goes to the first one with room."""

@@ -151,9 +151,13 @@ class Sizing:
 
     def served_per_s(self, load: Load, count: int) -> float:
         """Return the steady rate of a load's kind that so many replicas serve [1/s]; 0 for none."""
+        return self.sustained_per_s(workload_of(load), count)
+
+    def sustained_per_s(self, workload: Workload, count: int) -> float:
+        """Return the steady rate of a workload that so many replicas serve within the objectives [1/s]; 0 for none."""
         if count < 1:
             return 0.0
-        table, moves = self._laid_out(workload_of(load))
+        table, moves = self._laid_out(workload)
         return count * float(_between(moves, count)) * table.largest_per_s(count, self.objectives.percentile_ratio)
 
     def _laid_out(self, workload: Workload) -> tuple[Table, Array]:
