@@ -110,5 +110,5 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(f"{name} is {present.get(name)!r}: must be JSON, {error.__cause__}") from error
 
 
-OTHERS: Final = {"POOLWRIGHT_DATA"}
-"""Variables of that prefix which are not the operator's: the folder of traces that tests read."""
+OTHERS: Final = {"POOLWRIGHT_DATA", "POOLWRIGHT_MEASUREMENTS", "POOLWRIGHT_TRACES"}
+"""Variables of that prefix which are not the operator's: folders of data that tests and reports read."""
