@@ -30,6 +30,7 @@ def timeline(case: Case, policies: tuple[str, ...], path: Path) -> None:
     for axis, name in zip(axes, ("replicas", "requests waiting", "p95 TTFT [s]"), strict=True):
         axis.set_ylabel(name)
     axes[1].set_yscale("symlog")
+    axes[1].set_ylim(bottom=0.0)
     axes[2].set_yscale("log")
     axes[2].set_xlabel("hours")
     axes[0].legend(loc="upper right", fontsize=8)

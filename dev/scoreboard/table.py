@@ -76,3 +76,10 @@ def saving_ratio(line: Line) -> float:
     """Return which share of what the bound saves over static peak a line saves [ratio]."""
     static = line.over_bound / line.over_static
     return (static - line.over_bound) / (static - 1.0)
+
+
+def whole_saving_ratio(case: Case, line: Line) -> float:
+    """Return the same over all of a case, the part for tuning included [ratio]."""
+    static = next(row for row in rows_of(case) if row.policy == STATIC)
+    bound_usd = bounds_of(case)["whole"]
+    return (static.whole.usd - line.row.whole.usd) / (static.whole.usd - bound_usd)
