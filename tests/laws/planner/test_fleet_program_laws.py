@@ -69,13 +69,13 @@ def everything(program: Program) -> tuple[float, ...]:
 
 
 @given(programs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_solved_program_is_as_good_as_the_best_of_all_choices(program: Program) -> None:
     assert pytest.approx(everything(program), abs=1e-6) == program.value(solved(program).chosen)
 
 
 @given(programs())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_every_way_to_choose_stays_within_every_row(program: Program) -> None:
     for chosen in (solved(program).chosen, solved(program, WITHOUT_SOLVER).chosen, greedy(program)):
         assert program.is_met(chosen)
@@ -83,7 +83,7 @@ def test_every_way_to_choose_stays_within_every_row(program: Program) -> None:
 
 
 @given(programs())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_solved_is_never_worse_than_improved_and_improved_never_worse_than_greedy(program: Program) -> None:
     taken = greedy(program)
     better = improved(program, taken)
@@ -100,7 +100,7 @@ def not_worse(value: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 @given(programs())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_without_the_solver_the_bound_still_holds(program: Program) -> None:
     found = solved(program, WITHOUT_SOLVER)
     best = everything(program)
@@ -113,7 +113,7 @@ def test_without_the_solver_the_bound_still_holds(program: Program) -> None:
 
 
 @given(programs(), st.integers(0, 2), st.sampled_from([1.0, 2.0, 50.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_higher_bound_never_makes_the_result_worse(program: Program, row: int, more: float) -> None:
     raised = program.bounds.copy()
     raised[row] += more

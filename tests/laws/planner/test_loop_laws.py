@@ -75,7 +75,7 @@ def replicas_over(rates: list[float]) -> list[int]:
 RATES = st.integers(0, 8).map(lambda power: 1.1 * 2.0**power)
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(RATES, RATES)
 def test_a_step_is_followed_once_and_without_oscillation(before: float, after: float) -> None:
     counts = replicas_over([before] * 10 + [after] * 45)
@@ -84,7 +84,7 @@ def test_a_step_is_followed_once_and_without_oscillation(before: float, after: f
     assert len(set(counts[-8:])) == 1
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(RATES, st.sampled_from([2.0, 2.7]))
 def test_a_step_up_is_ordered_whole_in_one_cycle_whatever_is_pending(before: float, factor: float) -> None:
     counts = replicas_over([before] * 3 + [before * factor] * 6)

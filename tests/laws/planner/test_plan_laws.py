@@ -36,7 +36,7 @@ POLICY = PoolPolicy(
     scaling=Scaling(max_replicas=1000),
 )
 INVENTORY = Inventory(provisionable=("h100-sxm", "l40s"))
-FEW = settings(max_examples=8)
+FEW = settings(max_examples=6)
 
 
 def seen(rate_per_s: float, waiting: float = 0.0) -> TierSignals:

@@ -93,7 +93,7 @@ def raised(before: dict[str, float], after: dict[str, float]) -> dict[str, tuple
 
 @laws
 @given(limits, workloads, planned, st.floats(1.01, 3.0), st.integers(1, 8), percentiles)
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_more_load_never_raises_the_probability_of_meeting_an_objective(
     law: StepTime,
     slack: float,
@@ -116,7 +116,7 @@ def test_more_load_never_raises_the_probability_of_meeting_an_objective(
 @laws
 @pytest.mark.parametrize("routing", Routing)
 @given(limits, workloads, planned, st.tuples(st.integers(1, 12), st.floats(0.5, 8.0)), percentiles)
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_one_more_replica_never_lowers_the_probability_of_meeting_an_objective(
     law: StepTime,
     slack: float,

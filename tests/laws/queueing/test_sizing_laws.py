@@ -45,7 +45,7 @@ def limits(work: Workload, promise: Objectives, cache: float) -> BatchLimits:
 
 
 @given(workloads, promises, caches)
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_limits_never_exceed_what_the_cache_holds(work: Workload, promise: Objectives, cache: float) -> None:
     chosen = limits(work, promise, cache)
     assert chosen.max_num_batched_tokens in CHUNKS
@@ -57,7 +57,7 @@ def test_limits_never_exceed_what_the_cache_holds(work: Workload, promise: Objec
 
 
 @given(workloads, promises, caches)
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_a_rate_within_the_objectives_is_one_that_the_replica_sustains(
     work: Workload, promise: Objectives, cache: float
 ) -> None:
