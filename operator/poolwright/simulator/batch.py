@@ -9,7 +9,7 @@ from poolwright.simulator.layout import (
     LEFT,
     REQUEST,
     SPARE,
-    TODO,
+    TO_COMPUTE,
     Integers,
     Row,
     Rows,
@@ -73,7 +73,7 @@ def enter(rules: Rules, jobs: Rows, site: Row, batch: Integers, request: int, to
     blocks = blocks_for(rules, job.cached + tokens)
     batch[REQUEST, place] = request
     batch[EXIST, place] = job.prompt + job.generated
-    batch[TODO, place] = job.prompt + job.generated - job.cached
+    batch[TO_COMPUTE, place] = job.prompt + job.generated - job.cached
     batch[LEFT, place] = job.output - job.generated
     batch[BEGUN, place] = job.generated > 0
     batch[CHUNK, place] = tokens
@@ -85,7 +85,7 @@ def enter(rules: Rules, jobs: Rows, site: Row, batch: Integers, request: int, to
 @compiled
 def leave(rules: Rules, site: Row, batch: Integers, place: int) -> None:
     """Take a request out of its place with all its blocks; those behind it move up."""
-    computed = batch[EXIST, place] - batch[TODO, place]
+    computed = batch[EXIST, place] - batch[TO_COMPUTE, place]
     site.free_blocks += (computed + batch[CHUNK, place] + batch[SPARE, place]) // rules.block_tokens
     site.batch -= 1
     for field in range(FIELDS):

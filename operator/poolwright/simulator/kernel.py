@@ -22,7 +22,7 @@ from poolwright.simulator.layout import (
     LEFT,
     REQUEST,
     SPARE,
-    TODO,
+    TO_COMPUTE,
     Integers,
     Law,
     Row,
@@ -43,7 +43,7 @@ def _plan(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers) -> Non
         return
     decoding, context, most = 0, 0, batch[LEFT, 0]
     for place in range(site.batch):
-        decoding += batch[BEGUN, place] == batch[TODO, place]
+        decoding += batch[BEGUN, place] == batch[TO_COMPUTE, place]
         context += batch[EXIST, place]
         most = min(most, batch[LEFT, place])
     if decoding < site.batch:
@@ -104,7 +104,7 @@ def _schedule(rules: Rules, jobs: Rows, site: Row, batch: Integers) -> None:
     """Give every request its tokens of the next step and the blocks for them."""
     budget, before, place = rules.max_num_batched_tokens, site.preempted, 0
     while place < site.batch and budget > 0:
-        tokens, spare = min(batch[TODO, place], budget), batch[SPARE, place]
+        tokens, spare = min(batch[TO_COMPUTE, place], budget), batch[SPARE, place]
         missing = 0 if tokens <= spare else blocks_for(rules, tokens - spare)
         stays = True
         while stays and missing > site.free_blocks:
@@ -132,7 +132,7 @@ def _step(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers) -> Non
     _schedule(rules, jobs, site, batch)
     decoding = context = computed = 0
     for place in range(site.batch):
-        is_decoding = (batch[BEGUN, place] == batch[TODO, place]) & (batch[CHUNK, place] > 0)
+        is_decoding = (batch[BEGUN, place] == batch[TO_COMPUTE, place]) & (batch[CHUNK, place] > 0)
         decoding += is_decoding
         context += batch[EXIST, place] if is_decoding else 0
         computed += batch[CHUNK, place]
@@ -152,12 +152,12 @@ def _step(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers) -> Non
 def _sample(jobs: Rows, site: Row, batch: Integers) -> None:
     """Give everybody a token of whom all is computed."""
     for place in range(site.batch):
-        batch[TODO, place] -= batch[CHUNK, place]
+        batch[TO_COMPUTE, place] -= batch[CHUNK, place]
         batch[CHUNK, place] = 0
-        if batch[TODO, place] == 0:
+        if batch[TO_COMPUTE, place] == 0:
             if batch[BEGUN, place] == 0:
                 jobs[batch[REQUEST, place]].first_token_s = site.now_s
-            batch[BEGUN, place] = batch[TODO, place] = 1
+            batch[BEGUN, place] = batch[TO_COMPUTE, place] = 1
             batch[EXIST, place] += 1
             batch[LEFT, place] -= 1
             site.generated += 1

@@ -75,7 +75,7 @@ JOB: Final = np.dtype(
 )
 """A request outside a batch: lengths, how far it has come, and what became of it."""
 
-REQUEST, EXIST, TODO, LEFT, BEGUN, CHUNK, SPARE = range(7)
+REQUEST, EXIST, TO_COMPUTE, LEFT, BEGUN, CHUNK, SPARE = range(7)
 """Rows of a batch, a table by (row, place), so that what a step does to everybody is done to neighbours in memory.
 
 Who it is; tokens that exist; those of them to compute; those left to generate; whether one was generated (1 or 0);

@@ -1,7 +1,7 @@
 """How loaded a replica is in the eyes of a router, compiled."""
 
 from poolwright.simulator.compiled import compiled
-from poolwright.simulator.layout import BEGUN, EXIST, LEAST_TOKENS, LEFT, TODO, Integers, Law, Row, Rows, Rules
+from poolwright.simulator.layout import BEGUN, EXIST, LEAST_TOKENS, LEFT, TO_COMPUTE, Integers, Law, Row, Rows, Rules
 from poolwright.simulator.stretch import step_s
 
 
@@ -14,11 +14,11 @@ def load(law: Law, rules: Rules, jobs: Rows, site: Row, batch: Integers, request
     decoding = context = 0
     prefill, tokens = site.waiting_prefill, site.waiting_tokens
     for place in range(site.batch):
-        tokens += batch[TODO, place] + batch[LEFT, place]
-        is_decoding = batch[BEGUN, place] == batch[TODO, place]
+        tokens += batch[TO_COMPUTE, place] + batch[LEFT, place]
+        is_decoding = batch[BEGUN, place] == batch[TO_COMPUTE, place]
         decoding += is_decoding
         context += batch[EXIST, place] if is_decoding else 0
-        prefill += 0 if is_decoding else batch[TODO, place]
+        prefill += 0 if is_decoding else batch[TO_COMPUTE, place]
     if rules.router == LEAST_TOKENS:
         return float(tokens)
     prefill += jobs[request].prompt - jobs[request].cached

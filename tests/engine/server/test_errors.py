@@ -188,8 +188,8 @@ async def test_a_client_that_leaves_ends_its_generations(serve: Any, streams: bo
         (await leaving).close()
     else:
         leaving.cancel()
-    await api.until(lambda: len(api.engine.aborted) == 2 and not api.engine.running)
     await api.until(lambda: api.service.metrics.finished["abort"]._value.get() == 2)
+    assert (2, 0) == (len(api.engine.aborted), len(api.engine.running))
 
 
 async def test_a_client_that_takes_nothing_of_its_stream_ends_its_generations(
